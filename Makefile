@@ -1,0 +1,30 @@
+# Every recipe is one short command; what takes more than a line is a script in tools/.
+PYTHON_IN_VENV = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint bench clean
+
+help:           ## print this list
+	@echo "The course 'Interrupts in flight'. Targets:"
+	@sed -n 's/^\([a-z]*\):  *## \(.*\)/  make \1	\2/p' Makefile
+
+lab:            ## open the course in JupyterLab (the first time this installs it into .venv)
+	@sh tools/environment.sh lab
+	@sh tools/lab.sh
+
+test:           ## run everything that CI runs: lint, tests, every notebook
+	@sh tools/environment.sh test
+	@sh tools/test.sh
+
+lint:           ## check style (ruff) and types (mypy) only
+	@sh tools/environment.sh test
+	@sh tools/lint.sh
+
+bench:          ## measure the searches and print a table
+	@sh tools/environment.sh lab
+	@$(PYTHON_IN_VENV) -m benchmarks
+
+clean:          ## remove .venv and everything else that was made here
+	rm -rf .venv .node build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

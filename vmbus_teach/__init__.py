@@ -1,0 +1,46 @@
+"""vmbus_teach: be the scheduler of real kernel races, then have every schedule searched.
+
+    from vmbus_teach import Scenario, thread, at_end, explore, Session
+    from vmbus_teach.kernel import Cell, READ_ONCE, WRITE_ONCE
+
+A race is a ``Scenario``, written once; ``Session`` steps it by hand, ``explore`` searches all its
+interleavings, ``Stepper`` (imported when first used) shows it in a notebook.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .explore import Exploration, Failure, explore
+from .kernel.base import ModelError
+from .program import ProgramError
+from .scenario import Scenario, ScenarioError, at_end, interrupt, invariant, thread
+from .schedule import Schedule, ScheduleError
+from .session import Session
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Exploration",
+    "Failure",
+    "ModelError",
+    "ProgramError",
+    "Scenario",
+    "ScenarioError",
+    "Schedule",
+    "ScheduleError",
+    "Session",
+    "at_end",
+    "explore",
+    "interrupt",
+    "invariant",
+    "thread",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Stepper":  # needs ipywidgets, which the rest does without
+        from .views.stepper import Stepper
+
+        return Stepper
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,21 @@
+"""Sleeping where that is forbidden: with interrupts or preemption off, in a handler, in an RCU reader."""
+
+from __future__ import annotations
+
+from ..kernel.base import Now, Operation
+from ..kernel.cpu import in_atomic
+from ..kernel.rcu import nesting
+
+
+class AtomicSleep:
+    """Asks at every operation that may sleep, whether it would have to or not."""
+
+    def before(self, now: Now, operation: Operation) -> None:
+        if not operation.sleeps or now.context.kind == "host":
+            return
+        why = in_atomic(now) or ("it is inside rcu_read_lock" if nesting(now) else None)
+        if why:
+            now.fail("sleep-in-atomic", f"{now.context} calls {operation}, which may sleep, but {why}")
+
+    def returned(self, now: Now) -> None:
+        """Nothing to see."""

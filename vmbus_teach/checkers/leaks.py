@@ -1,0 +1,50 @@
+"""Leaks: an object that is still allocated at the end, and that no cell leads to any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..kernel.heap import ALLOCATED, Object
+from ..kernel.memory import Cell
+
+from ..outcome import Fault
+
+if TYPE_CHECKING:
+    from ..machine import Machine
+
+
+def leaks(machine: Machine, state: int) -> list[Fault]:
+    """The objects that are lost. One that no cell led to from the start belongs to the scenario itself."""
+    objects = [s for s in machine.shared if isinstance(s, Object)]
+    alive = [thing for thing in objects if machine.value(state, thing) == ALLOCATED]
+    if not alive:
+        return []
+    found = _reachable(machine, state)
+    at_start = _reachable(machine, machine.initial)
+    lost = [
+        thing
+        for thing in alive
+        if thing not in found and (thing in at_start or machine.value(machine.initial, thing) != ALLOCATED)
+    ]
+    return [Fault("leak", f"{thing!r} is never freed, and nothing points to it any more", thing.name) for thing in lost]
+
+
+def _reachable(machine: Machine, state: int) -> set[Object]:
+    """The objects that a cell outside the heap leads to, directly or through fields of other objects."""
+    found: set[Object] = set()
+    todo = [s for s in machine.shared if isinstance(s, Cell) and s.owner is None]
+    while todo:
+        for thing in _objects(machine.value(state, todo.pop())):
+            if thing not in found:
+                found.add(thing)
+                todo += thing.fields.values()
+    return found
+
+
+def _objects(value: Any) -> Iterator[Object]:
+    if isinstance(value, Object):
+        yield value
+    elif isinstance(value, tuple | frozenset):
+        for item in value:
+            yield from _objects(item)

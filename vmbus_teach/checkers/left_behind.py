@@ -1,0 +1,29 @@
+"""A program that returns with something still held or switched off."""
+
+from __future__ import annotations
+
+from ..kernel.base import Now, Operation
+from ..kernel.cpu import own_level
+from ..kernel.locks import Lock
+from ..kernel.rcu import nesting
+
+
+class LeftBehind:
+    """Looks at every lock, and at the CPU, when a program has returned."""
+
+    def before(self, now: Now, operation: Operation) -> None:
+        """Nothing to see."""
+
+    def returned(self, now: Now) -> None:
+        for lock in now.shared:
+            if isinstance(lock, Lock) and now[lock] is now.context:
+                now.fail("error", f"{now.context} returns and still holds {lock!r}")
+        if now.context.kind == "host":
+            return
+        if nesting(now):
+            now.fail("error", f"{now.context} returns without rcu_read_unlock")
+        level = own_level(now)
+        if level.preempt or level.bh:
+            now.fail("error", f"{now.context} returns with {'preemption' if level.preempt else 'softirqs'} still off")
+        if not level.irqs_on and now.context.kind in ("task", "work", "softirq"):
+            now.fail("error", f"{now.context} returns with interrupts still off")

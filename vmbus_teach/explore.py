@@ -1,0 +1,214 @@
+"""Every interleaving of a scenario, and what came of them.
+
+    result = explore(PerCpuLists)
+    result.ok                    # True: complete, and no schedule fails
+    print(result.failures[0])    # the schedule with the fewest switches, told in words
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN, FaultKey, Graph
+from .machine import Machine, SlotOverflow, View
+from .narrate import tell
+from .outcome import Fault
+from .scenario import Scenario, ScenarioError
+from .schedule import Schedule
+from .search import Progress, search
+from .session import Session, TraceStep, as_scenario
+from .shortest import shortest
+
+__all__ = ["Exploration", "Failure", "Progress", "explore"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure, with the schedule that shows it best: fewest switches between contexts, then fewest steps.
+
+    ``kind`` is one of "invariant", "at_end", "deadlock", "use-after-free", "double-free", "leak",
+    "data-race", "sleep-in-atomic", "assertion", "error". ``share`` is how many of all complete
+    schedules end in it (None where they are infinitely many, and for data races, which end none).
+    """
+
+    kind: str
+    message: str
+    schedule: Schedule
+    trace: tuple[TraceStep, ...] = field(repr=False)
+    scenario: Scenario = field(repr=False)
+    share: int | None = None
+    of: int | None = None
+
+    def __str__(self) -> str:
+        return tell(self)
+
+
+@dataclass
+class Exploration:
+    """What a search has found.
+
+    ``complete``: every reachable state was looked at; if False, ``reason`` says why not, and all
+    the rest holds for what was seen until then. ``outcomes`` are the results of
+    ``Scenario.outcome`` at the ends, if the scenario has one.
+    """
+
+    scenario: Scenario
+    machine: Machine = field(repr=False)
+    graph: Graph = field(repr=False)
+    complete: bool
+    reason: str
+    outcomes: frozenset[Any]
+    failures: tuple[Failure, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Complete, and without failures."""
+        return self.complete and not self.failures
+
+    @property
+    def states(self) -> int:
+        """How many states were met; ones that differ only in which identical task is which count once."""
+        return len(self.graph.states)
+
+    @property
+    def transitions(self) -> int:
+        """How many steps lead from these states to others."""
+        return self.graph.transitions
+
+    @cached_property
+    def schedules(self) -> int | None:
+        """How many complete schedules there are, exactly; None where a loop makes them infinitely many."""
+        return self.graph.count_schedules()[0] if self.complete else None
+
+    @cached_property
+    def _fates(self) -> tuple[bytearray, bytearray]:
+        return self.graph.fates()
+
+    def fate(self, state: int) -> str:
+        """Whether a failure can come after this state: "impossible", "possible", "certain" (or "unknown").
+
+        "Certain" means that no way leads around it. Data races, which end no schedule, don't count.
+        """
+        number = self.graph.numbers.get(self.machine.canonical(state))
+        if number is None or (not self.complete and number >= self.graph.expanded):
+            return UNKNOWN
+        possible, certain = self._fates
+        if certain[number]:
+            return CERTAIN
+        if possible[number]:
+            return POSSIBLE
+        return IMPOSSIBLE if self.complete else UNKNOWN
+
+    def fates(self, session: Session) -> dict[str, str]:
+        """For each enabled choice of a session, by its word: the fate behind it."""
+        found = {}
+        for choice in session.choices():
+            if choice.enabled:
+                session.step(choice)
+                found[choice.word] = CERTAIN if session.failures else self.fate(self._translate(session))
+                session.undo()
+        return found
+
+    def _translate(self, session: Session) -> int:
+        """The session's state, in this machine's numbers."""
+        replayed = Session(self.scenario, self.machine)
+        replayed.replay(Schedule(session.schedule.steps))
+        return replayed.number
+
+    def __str__(self) -> str:
+        lines = [f"{self.scenario}: {self._verdict()}"]
+        searched = f"{_count(self.states, 'state')}, {_count(self.transitions, 'step')} between them"
+        if self.complete:
+            many = "infinitely many schedules (a loop)" if self.schedules is None else _count(self.schedules, "schedule")
+            lines.append(f"  searched completely: {searched}, {many}")
+        else:
+            lines.append(f"  {self.reason}: {searched}; what was not looked at may hold more failures")
+        for failure in self.failures:
+            share = f" ({failure.share:,} of {failure.of:,} schedules)" if failure.of and failure.share is not None else ""
+            lines.append(f"  {failure.kind}: {failure.message}{share}")
+        if self.outcomes:
+            lines.append("  outcomes: " + ", ".join(sorted(map(str, self.outcomes))))
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _verdict(self) -> str:
+        if self.failures:
+            return f"fails ({_count(len(self.failures), 'way')})" if len(self.failures) > 1 else "fails"
+        return "holds under every interleaving" if self.complete else "no failure found so far"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def explore(
+    scenario: Scenario | type[Scenario],
+    *,
+    max_states: int = 1_000_000,
+    stop_at_first: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+    symmetry: bool = True,
+) -> Exploration:
+    """Searches every interleaving of a scenario (a subclass of Scenario, or an instance).
+
+    ``max_states`` bounds the search; a search that was cut short says so (``complete`` is False)
+    and keeps what it has found, also when it is interrupted (in Jupyter: the stop button).
+    ``progress`` is called now and then with a ``Progress``; returning False stops the search.
+    ``symmetry=False`` tells identical tasks apart: more states, the same verdict and schedules.
+
+    Raises ScenarioError or ProgramError where the model itself is wrong.
+    """
+    if not isinstance(max_states, int) or max_states < 1:
+        raise ScenarioError(f"max_states = {max_states!r}; it is the number of states after which to stop, at least 1.")
+    instance = as_scenario(scenario)
+    width = 16
+    while True:
+        machine = Machine(instance, width)
+        if not symmetry:
+            machine.classes = []
+        graph, faults = Graph(), dict[FaultKey, Fault]()
+        try:
+            reason = search(
+                machine, graph, faults, max_states=max_states, stop_at_first=stop_at_first, progress=progress
+            )
+        except KeyboardInterrupt:
+            graph.close()
+            reason = "stopped by hand"
+        except SlotOverflow:
+            width *= 2  # some variable takes more values than expected; once more, with room for them
+            continue
+        break
+    outcomes = frozenset(_outcome(machine, graph.states[number]) for number in graph.ends) - {None}
+    failures = _failures(instance, machine, graph, faults, complete=not reason)
+    return Exploration(instance, machine, graph, not reason, reason, outcomes, failures)
+
+
+def _outcome(machine: Machine, state: int) -> Any:
+    outcome = getattr(machine.scenario, "outcome", None)
+    return outcome(View(machine, state)) if outcome else None
+
+
+def _failures(
+    scenario: Scenario, machine: Machine, graph: Graph, faults: dict[FaultKey, Fault], *, complete: bool
+) -> tuple[Failure, ...]:
+    if not faults:
+        return ()
+    schedules, shares = graph.count_schedules() if complete else (None, Counter[FaultKey]())
+    words = shortest(machine, graph, set(faults))
+    failures = []
+    for at, fault in faults.items():
+        session = Session(scenario)
+        session.replay(Schedule(words[at]))
+        said = next((f.message for f in session.sightings() if (f.kind, f.where) == at), fault.message)
+        ends = at in shares
+        failures.append(
+            Failure(
+                fault.kind, said, session.schedule, session.trace, scenario, shares[at] if ends else None, schedules
+            )
+        )
+    return tuple(sorted(failures, key=lambda failure: failure.kind == "data-race"))

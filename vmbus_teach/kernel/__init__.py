@@ -1,0 +1,117 @@
+"""The kernel's vocabulary: shared state, and the operations that a program may yield.
+
+One file per family. ``from vmbus_teach.kernel import *`` gives a notebook all of it.
+"""
+
+from .base import Context, ModelError, Now, Operation, Shared
+from .completion import (
+    Completion,
+    complete,
+    complete_all,
+    completion_done,
+    reinit_completion,
+    wait_for_completion,
+)
+from .cpu import (
+    Cpu,
+    local_bh_disable,
+    local_bh_enable,
+    local_irq_disable,
+    local_irq_enable,
+    local_irq_restore,
+    local_irq_save,
+    preempt_disable,
+    preempt_enable,
+)
+from .heap import Object, Struct, kfree, kzalloc
+from .interrupts import (
+    Interrupt,
+    Tasklet,
+    raise_irq,
+    smp_call_function_single,
+    tasklet_disable,
+    tasklet_enable,
+    tasklet_schedule,
+)
+from .locks import (
+    Mutex,
+    RawSpinLock,
+    SpinLock,
+    mutex_lock,
+    mutex_trylock,
+    mutex_unlock,
+    raw_spin_lock_irqsave,
+    raw_spin_unlock_irqrestore,
+    spin_lock,
+    spin_lock_bh,
+    spin_lock_irq,
+    spin_lock_irqsave,
+    spin_trylock,
+    spin_unlock,
+    spin_unlock_bh,
+    spin_unlock_irq,
+    spin_unlock_irqrestore,
+)
+from .memory import (
+    READ_ONCE,
+    WRITE_ONCE,
+    Cell,
+    atomic_add,
+    atomic_dec,
+    atomic_dec_and_test,
+    atomic_dec_return,
+    atomic_fetch_add,
+    atomic_inc,
+    atomic_inc_not_zero,
+    atomic_inc_return,
+    atomic_read,
+    atomic_set,
+    barrier,
+    choose,
+    clear_bit,
+    cmpxchg,
+    load,
+    set_bit,
+    smp_cond_load_acquire,
+    smp_cond_load_relaxed,
+    smp_load_acquire,
+    smp_mb,
+    smp_rmb,
+    smp_store_mb,
+    smp_store_release,
+    smp_wmb,
+    store,
+    sync_test_and_clear_bit,
+    test_and_clear_bit,
+    test_and_set_bit,
+    test_bit,
+    virt_mb,
+    virt_store_mb,
+    xchg,
+)
+from .rcu import (
+    call_rcu,
+    kfree_rcu,
+    rcu,
+    rcu_assign_pointer,
+    rcu_barrier,
+    rcu_dereference,
+    rcu_read_lock,
+    rcu_read_unlock,
+    synchronize_rcu,
+)
+from .work import (
+    Work,
+    WorkQueue,
+    cancel_work_sync,
+    flush_work,
+    flush_workqueue,
+    queue_work,
+    schedule_work,
+    system_wq,
+)
+
+#: Shared state that exists in every scenario, declared or not.
+EVERYWHERE: tuple[Shared, ...] = (rcu, system_wq)
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]

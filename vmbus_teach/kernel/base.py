@@ -1,0 +1,225 @@
+"""What every primitive of the model is made of: shared state, operations, contexts.
+
+A *program* is a generator that yields **operations**. An operation is a small frozen
+record (``READ_ONCE(cell)``) with one method, ``step``, which is executed atomically. It
+reads and writes **shared state** through the object it is given (``now``), and nothing
+else. What a step was seen to read and write *is* its footprint: nobody declares one, so
+none can be declared wrongly.
+
+A **context** is anything that executes a program: a task, an interrupt handler, a tasklet,
+a work item. What differs between them is how they start and what happens when they return.
+
+To add a primitive, write a file beside this one: subclass ``Shared`` for its state and
+``Operation`` for what programs may do to it. Nothing else has to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, dataclass_transform, get_type_hints
+
+if TYPE_CHECKING:
+    from .cpu import Cpu
+
+Program = Callable[..., Generator["Operation", Any, Any]]
+
+
+class ModelError(Exception):
+    """The model itself is used wrongly (not: the modelled code has a bug).
+
+    The text says what, where, the likely cause and the next step. IPython shows the text alone;
+    the engine's own frames would only hide it.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class Fixed:
+    """Something that does not change while programs run, so that its identity says all about it."""
+
+
+class Shared(Fixed):
+    """One piece of shared state; its value must be immutable.
+
+    ``initial`` is the value at the start. ``name`` is set by the scenario, from the attribute
+    that holds the object. An object that is made of several pieces lists the others in ``parts``.
+    """
+
+    _made: ClassVar[int] = 0
+    name: str = ""
+    #: The value lies on the heap in this object (see ``heap.py``); None for everything else.
+    owner: Shared | None = None
+
+    def __init__(self, initial: Any = None) -> None:
+        self.initial = initial
+        # Position in order of creation: a hash that is the same in every run, so that sets of
+        # kernel objects are iterated in the same order everywhere. Scenario restarts the count.
+        self._serial = Shared._made
+        Shared._made += 1
+
+    def __hash__(self) -> int:
+        return self._serial
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        return self.name or f"<{type(self).__name__}>"
+
+    def parts(self) -> Iterator[tuple[str, Shared]]:
+        """The further pieces of state, each with what is appended to the name: ``(".count", cell)``."""
+        return iter(())
+
+    def contexts(self) -> Iterator[Context]:
+        """The contexts that exist because this object does (a tasklet brings its own)."""
+        return iter(())
+
+    def show(self, value: Any) -> str:
+        """``value`` in words, for the reader."""
+        return show(value)
+
+
+def show(value: Any) -> str:
+    """A value as the reader sees it: sets in order, functions by name."""
+    if isinstance(value, frozenset | set):
+        return "{" + ", ".join(sorted(map(show, value))) + "}"
+    if type(value) is tuple:
+        return "(" + ", ".join(map(show, value)) + ("," if len(value) == 1 else "") + ")"
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    return repr(value)
+
+
+class Context(Fixed):
+    """Something that executes a program, and where it does so.
+
+    ``kind`` is "task", "host", "work", "irq", "ipi", "tasklet" or "softirq". The host has no CPU
+    of the guest; a tasklet has one only while it is scheduled. ``program`` and ``args`` say what
+    it executes.
+    """
+
+    kind = "task"
+
+    def __init__(
+        self, name: str, cpu: Cpu | None, program: Program | None = None, args: tuple[Any, ...] = ()
+    ) -> None:
+        self.name = name
+        self.cpu = cpu
+        self.program = program
+        self.args = args
+        self.index = -1  # position among the scenario's contexts
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def finish(self, now: Now) -> None:
+        """The program has returned. The default: nothing; the context is never seen again."""
+
+
+class Now(Protocol):
+    """The moment in which one context executes one operation: all that a step can see and do."""
+
+    context: Context
+    cpu: Cpu | None
+    #: 0 when the operation is first tried; what ``wait`` was given when it waits for the second time.
+    phase: int
+    #: Which of the operation's ``alternatives`` is being executed.
+    alternative: Any
+    #: Every CPU of the scenario, in order (private ones of single tasks last), and every context.
+    cpus: tuple[Cpu, ...]
+    contexts: tuple[Context, ...]
+    #: Every piece of shared state.
+    shared: tuple[Shared, ...]
+
+    def __getitem__(self, shared: Shared) -> Any:
+        """The value of a piece of shared state."""
+
+    def __setitem__(self, shared: Shared, value: Any) -> None:
+        """Gives a piece of shared state a new value; nothing is changed if the step waits or fails."""
+
+    def wait(self, reason: str, *on: Context, phase: int = 1) -> NoReturn:
+        """The operation can't be completed now.
+
+        If the step has changed something before (a spinner has switched preemption off), that is
+        done and the context waits in the given phase. Otherwise the context is blocked: there is
+        no such step, and ``reason`` says why. ``on`` names the contexts that it waits for.
+        """
+
+    def fail(self, kind: str, message: str) -> NoReturn:
+        """A check has failed; the schedule ends here."""
+
+    def start(self, context: Context, program: Program, args: tuple[Any, ...]) -> None:
+        """``context`` goes on at the start of ``program``."""
+
+    def wake(self, context: Context, operation: Operation, cpu: Cpu | None = None) -> None:
+        """``context``, which does nothing now, will try ``operation`` next (on ``cpu``, if given)."""
+
+    def sleep(self, context: Context) -> None:
+        """``context`` does nothing until it is woken."""
+
+    def asleep(self, context: Context) -> bool:
+        """Whether ``context`` does nothing: it has returned, or was never woken."""
+
+
+@dataclass_transform(frozen_default=True, eq_default=True)
+class Operation:
+    """The only thing a program may yield. Subclasses are frozen dataclasses with a ``step``."""
+
+    #: May put the caller to sleep, so must not be used where sleeping is forbidden.
+    sleeps: ClassVar[bool] = False
+    #: The host may do it too: it needs no CPU of the guest.
+    host: ClassVar[bool] = False
+    #: How memory is accessed: "", "plain", "once", "acquire", "release", "full".
+    ordering: ClassVar[str] = ""
+    #: Which memory access it is, if any: "r", "w", "rw".
+    access: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(frozen=True)(cls)
+
+    def __post_init__(self) -> None:
+        hints = type(self)._hints()
+        for name, wanted in hints.items():
+            value = getattr(self, name)
+            if isinstance(wanted, type) and not isinstance(value, wanted):
+                raise ModelError(
+                    f"{type(self).__name__} takes a {wanted.__name__} as {name}, not {show(value)} "
+                    f"(a {type(value).__name__}). Give it the {wanted.__name__} that setup made"
+                    + ("; an object has fields: name one." if hasattr(value, "fields") else ".")
+                )
+
+    @classmethod
+    def _hints(cls) -> dict[str, type]:
+        """Which fields must be of which kind of shared state."""
+        found: dict[str, type] | None = cls.__dict__.get("_found_hints")
+        if found is None:
+            hints = get_type_hints(cls)
+            found = {
+                f.name: hints[f.name]
+                for f in fields(cls)  # type: ignore[arg-type]
+                if isinstance(hints[f.name], type) and issubclass(hints[f.name], Shared)
+            }
+            cls._found_hints = found  # type: ignore[attr-defined]
+        return found
+
+    def alternatives(self, now: Now) -> tuple[Any, ...]:
+        """What the model leaves open: each entry is a choice of its own. One entry where nothing is."""
+        return (None,)
+
+    def touches(self) -> Iterator[Shared]:
+        """The pieces of shared state that are named by the operation's arguments."""
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, Shared):
+                yield value
+
+    def step(self, now: Now) -> Any:
+        """Does it, atomically; returns what ``yield`` returns to the program."""
+        raise NotImplementedError(f"{type(self).__name__}.step")
+
+    def __str__(self) -> str:
+        args = ", ".join(show(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({args})"

@@ -1,0 +1,134 @@
+"""The heap: objects with fields, that are allocated, freed, and used too late.
+
+    self.vmbus_channel = Struct("vmbus_channel", relid=0, rescind=False)   # in setup
+    channel = yield kzalloc(self.vmbus_channel, relid=7)                   # in a program
+    relid = yield READ_ONCE(channel.relid)
+
+Memory is never handed out twice, so that every use of freed memory is seen as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .base import ModelError, Now, Operation, Shared, show
+from .memory import Cell
+
+UNUSED, ALLOCATED, FREED = "not allocated", "allocated", "freed"
+
+
+class Struct(Shared):
+    """A kind of object. Its value counts how many have been allocated.
+
+    ``fields`` are the fields with their values at allocation. ``capacity`` bounds how many
+    objects a schedule can allocate.
+    """
+
+    def __init__(self, title: str, /, *, capacity: int = 4, **fields: Any) -> None:
+        super().__init__(0)
+        self.title = title
+        self.objects = tuple(Object(self, i, fields) for i in range(capacity))
+
+    def parts(self) -> Iterator[tuple[str, Shared]]:
+        for i, thing in enumerate(self.objects):
+            thing.name = f"{self.title}#{i}"
+            yield f"#{i}", thing
+
+    def new(self, **values: Any) -> Object:
+        """An object that exists from the start; for ``setup``."""
+        if self.initial >= len(self.objects):
+            raise ModelError(_full(self))
+        thing = self.objects[self.initial]
+        self.initial += 1
+        thing.initial = ALLOCATED
+        for name, value in values.items():
+            thing.field(name).initial = value
+        return thing
+
+
+class Object(Shared):
+    """An object on the heap; its value says whether it is allocated. Its fields are cells: ``channel.relid``."""
+
+    def __init__(self, struct: Struct, number: int, fields: dict[str, Any]) -> None:
+        super().__init__(UNUSED)
+        self.struct = struct
+        self.number = number
+        self.name = f"{struct.title}#{number}"
+        self.fields: dict[str, Cell] = {}
+        for name, initial in fields.items():
+            cell = Cell(initial)
+            cell.owner = self
+            cell.name = f"{self.name}.{name}"
+            self.fields[name] = cell
+
+    def parts(self) -> Iterator[tuple[str, Shared]]:
+        for name, cell in self.fields.items():
+            yield f".{name}", cell
+
+    def field(self, name: str) -> Cell:
+        """The field ``name``; an error that lists the fields if there is none."""
+        if name not in self.fields:
+            raise ModelError(
+                f"{self.struct.title} has no field {name!r}; it has {', '.join(self.fields) or 'none'}. "
+                f"Fields are declared in setup: Struct({self.struct.title!r}, {name}=...)."
+            )
+        return self.fields[name]
+
+    def __getattr__(self, name: str) -> Cell:
+        if name.startswith("_") or "fields" not in self.__dict__:
+            raise AttributeError(name)
+        return self.field(name)
+
+    def show(self, value: str) -> str:
+        return value
+
+
+def _full(struct: Struct) -> str:
+    return (
+        f"more than {len(struct.objects)} objects {struct.title} are allocated in one schedule. "
+        f"If that is meant, raise the bound: Struct({struct.title!r}, capacity={len(struct.objects) * 2}, ...)."
+    )
+
+
+class kzalloc(Operation):
+    """Allocates an object of a kind: ``yield kzalloc(self.vmbus_channel, relid=7)``. Never fails."""
+
+    struct: Struct
+    values: tuple[tuple[str, Any], ...] = ()
+
+    def __init__(self, struct: Struct, **values: Any) -> None:
+        object.__setattr__(self, "struct", struct)
+        object.__setattr__(self, "values", tuple(values.items()))
+        self.__post_init__()
+
+    def step(self, now: Now) -> Object:
+        number = now[self.struct]
+        if number >= len(self.struct.objects):
+            raise ModelError(_full(self.struct))
+        now[self.struct] = number + 1
+        thing = self.struct.objects[number]
+        now[thing] = ALLOCATED
+        for name, value in self.values:
+            now[thing.field(name)] = value
+        return thing
+
+    def __str__(self) -> str:
+        values = "".join(f", {name}={show(value)}" for name, value in self.values)
+        return f"kzalloc({self.struct.title}{values})"
+
+
+class kfree(Operation):
+    """Frees the object at once."""
+
+    object: Object
+
+    def step(self, now: Now) -> None:
+        free(now, self.object)
+
+
+def free(now: Now, thing: Object) -> None:
+    """What every way to free an object comes down to."""
+    if now[thing] != ALLOCATED:
+        now.fail("double-free", f"{now.context} frees {thing!r}, which is already free")
+    now[thing] = FREED

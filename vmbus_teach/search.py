@@ -1,0 +1,117 @@
+"""The exhaustive search: every reachable state, breadth first.
+
+The inner loop knows nothing of what steps mean: it adds ``memo[state & mask]`` to the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .checkers.data_race import DataRaces
+from .checkers.states import end_faults, state_faults
+from .graph import FaultKey, Graph, fault_key
+from .machine import Machine
+from .outcome import Blocked, Fault
+
+
+class Progress(NamedTuple):
+    """How far a search has come; handed to ``progress`` every 10,000 states."""
+
+    states: int  # met so far
+    waiting: int  # met, and not yet looked at
+    transitions: int
+    failures: int
+
+    def __str__(self) -> str:
+        return f"{self.states:,} states, {self.waiting:,} of them still to look at, {self.failures} failures"
+
+
+REPORT_EVERY = 10_000
+
+
+def search(
+    machine: Machine,
+    graph: Graph,
+    faults: dict[FaultKey, Fault],
+    *,
+    max_states: int,
+    stop_at_first: bool,
+    progress: Callable[[Progress], object] | None,
+) -> str:
+    """Fills ``graph`` and ``faults``; returns why it stopped early, or ""."""
+    field = machine.field
+    lanes = [(index, shift, machine.steps[index]) for index, shift in enumerate(machine.place_shift)]
+    numbers, states, edges = graph.numbers, graph.states, graph.edges
+    races = DataRaces(machine)
+    invariants, classes = bool(machine.invariants), bool(machine.classes)
+    canonical = machine.canonical
+
+    def note(fault: Fault) -> FaultKey:
+        at = fault_key(fault)
+        faults.setdefault(at, fault)
+        return at
+
+    start = canonical(machine.initial)
+    numbers[start] = 0
+    states.append(start)
+    number = 0
+    while number < len(states):
+        if stop_at_first and faults:
+            return "stopped at the first failure"
+        if number % REPORT_EVERY == 0 and number and progress is not None:
+            report = Progress(len(states), len(states) - number, len(edges), len(faults))
+            if progress(report) is False:
+                return "stopped by its progress function"
+        state = states[number]
+        if invariants and (wrong := state_faults(machine, state)):
+            graph.failing_states[number] = note(wrong[0])
+            for fault in wrong[1:]:
+                graph.sightings.setdefault(number, []).append(note(fault))
+            graph.first_edge.append(len(edges))
+            number += 1
+            continue
+        if machine.plain_accesses and (seen := races.look(state)):
+            graph.sightings[number] = [note(fault) for fault in seen]
+        stuck = True
+        for index, shift, steps in lanes:
+            at = state >> shift & field
+            if not at:
+                continue
+            step = steps[at] if at < len(steps) else None
+            if step is None:
+                step = machine.step_at(index, at)
+            delta = step.simple.get(state & step.mask)
+            if delta is not None:
+                deltas: tuple[int, ...] = (delta,)
+                stuck = False
+            else:
+                outcome = step.outcome(state)
+                if outcome.__class__ is Blocked:
+                    continue
+                stuck = False
+                deltas = tuple(move.delta for move in outcome if move.fault is None)  # type: ignore[union-attr]
+                failing = [note(move.fault) for move in outcome if move.fault is not None]  # type: ignore[union-attr]
+                if failing:
+                    graph.failing_steps.setdefault(number, []).extend(failing)
+            for delta in deltas:
+                after = state + delta
+                if classes:
+                    after = canonical(after)
+                known = numbers.get(after)
+                if known is None:
+                    known = numbers[after] = len(states)
+                    states.append(after)
+                edges.append(known)
+        if stuck:
+            if wrong := end_faults(machine, state):
+                graph.failing_states[number] = note(wrong[0])
+                for fault in wrong[1:]:
+                    graph.sightings.setdefault(number, []).append(note(fault))
+            else:
+                graph.ends.append(number)
+        graph.first_edge.append(len(edges))
+        number += 1
+        if len(states) > max_states and number < len(states):
+            return f"stopped at max_states = {max_states:,}"
+    return ""

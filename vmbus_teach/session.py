@@ -1,0 +1,272 @@
+"""Stepping a scenario by hand: choose who goes next, look at the state, take it back.
+
+    session = Session(PerCpuLists)
+    session.choices()            # who can step, and why the others cannot
+    session.step("host")
+    session.undo()
+    session.replay("host*2 target_cpu_store*3")
+"""
+
+from __future__ import annotations
+
+import difflib
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .checkers.data_race import DataRaces
+from .checkers.states import end_faults, is_end, state_faults
+from .kernel.base import Context, Operation, Shared, show
+from .kernel.cpu import Cpu
+from .machine import Machine, View
+from .outcome import Blocked, Fault, Move
+from .program import Place
+from .scenario import Scenario, ScenarioError
+from .schedule import Schedule, ScheduleError, digest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A step that could be next, or, with ``enabled`` False, one that has to wait, and why (``reason``).
+
+    ``word`` is what a Schedule calls it. ``text`` says what the step does, ``remark`` repeats the
+    comment of its source line, ``place`` is that line (None for the arrival of an interrupt and
+    the like). ``waits_for`` names the contexts that stand in its way.
+    """
+
+    word: str
+    context: str
+    text: str
+    remark: str
+    place: Place | None
+    enabled: bool
+    reason: str = ""
+    waits_for: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.text}" + ("" if self.enabled else f"  [{self.reason}]")
+
+
+@dataclass(frozen=True)
+class TraceStep:
+    """A step that was taken: the choice, what it changed, and its fault if a check failed in it.
+
+    ``changes`` lists (name, before, after), in words, of the state that setup made; ``result`` is
+    what the operation gave to the program.
+    """
+
+    choice: Choice
+    operation: Operation
+    cpu: str
+    kind: str
+    changes: tuple[tuple[str, str, str], ...]
+    result: Any
+    fault: Fault | None = None
+
+
+class Session:
+    """A scenario being stepped. Everything can be undone; nothing is lost by looking."""
+
+    def __init__(self, scenario: Scenario | type[Scenario], machine: Machine | None = None) -> None:
+        self.scenario = as_scenario(scenario)
+        self.machine = machine or Machine(self.scenario, width=32)
+        self._states = [self.machine.initial]
+        self._steps: list[TraceStep] = []
+        self._at = 0
+
+    # --- looking ------------------------------------------------------------------------
+
+    @property
+    def state(self) -> View:
+        """The present state: ``session.state[session.scenario.count]``."""
+        return View(self.machine, self._states[self._at])
+
+    @property
+    def number(self) -> int:
+        """The present state as the machine knows it."""
+        return self._states[self._at]
+
+    @property
+    def trace(self) -> tuple[TraceStep, ...]:
+        """The steps taken so far."""
+        return tuple(self._steps[: self._at])
+
+    @property
+    def schedule(self) -> Schedule:
+        """The steps taken so far, to be written down and replayed."""
+        words = tuple(step.choice.word for step in self.trace)
+        return Schedule(words, str(self.scenario).replace(" ", ""), digest(self.scenario))
+
+    @property
+    def failures(self) -> tuple[Fault, ...]:
+        """What has failed in the present state; after a failure there are no more steps."""
+        if self._at and (fault := self._steps[self._at - 1].fault):
+            return (fault,)
+        state = self.number
+        faults = state_faults(self.machine, state)
+        return tuple(faults or (end_faults(self.machine, state) if is_end(self.machine, state) else ()))
+
+    def sightings(self) -> tuple[Fault, ...]:
+        """The failures of the present state, and the data races seen in it, which end no schedule."""
+        return self.failures + tuple(DataRaces(self.machine).look(self.number))
+
+    def choices(self) -> tuple[Choice, ...]:
+        """Every context that has something to do: its next step, or why it must wait."""
+        if self.failures:
+            return ()
+        return tuple(choice for choice, _ in self._options())
+
+    def values(self) -> list[tuple[str, str]]:
+        """(name, value in words) of all the state that setup made, and of what else has changed."""
+        machine, state = self.machine, self.number
+        shown = [(s.name, s.show(machine.value(state, s))) for s in self._named()]
+        return shown
+
+    # --- stepping -----------------------------------------------------------------------
+
+    def step(self, choice: Choice | str) -> TraceStep:
+        """Takes the step; what was undone before is gone. Raises ScheduleError if it can't be taken."""
+        word = choice.word if isinstance(choice, Choice) else choice
+        move, taken = self._find(word)
+        del self._steps[self._at :], self._states[self._at + 1 :]
+        before = self.number
+        after = before + move.delta
+        self._states.append(after)
+        index = self.machine.context_index[move.context]
+        position = self.machine.position(before, index)
+        assert position is not None
+        cpu = position.cpu or move.context.cpu
+        step = TraceStep(
+            taken,
+            position.operation,
+            cpu.name if cpu else "",
+            move.context.kind,
+            self._changes(before, after),
+            move.result,
+            move.fault,
+        )
+        self._steps.append(step)
+        self._at += 1
+        return step
+
+    def undo(self) -> bool:
+        """Takes the last step back; False if there is none."""
+        if self._at == 0:
+            return False
+        self._at -= 1
+        return True
+
+    def redo(self) -> bool:
+        """Takes the undone step again; False if there is none."""
+        if self._at == len(self._steps):
+            return False
+        self._at += 1
+        return True
+
+    def go_to(self, steps: int) -> None:
+        """The state after that many of the steps taken (undone ones included)."""
+        self._at = max(0, min(steps, len(self._steps)))
+
+    def reset(self) -> None:
+        """Back to the start; ``redo`` still works."""
+        self._at = 0
+
+    def replay(self, schedule: Schedule | str) -> tuple[TraceStep, ...]:
+        """From the start, takes the steps of a schedule; stays where it was if that does not fit."""
+        schedule = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
+        kept = self._states, self._steps, self._at
+        self._states, self._steps, self._at = [self.machine.initial], [], 0
+        for number, word in enumerate(schedule.steps, 1):
+            try:
+                self.step(word)
+            except ScheduleError as error:
+                self._states, self._steps, self._at = kept
+                other = ""
+                if schedule.digest and schedule.digest != digest(self.scenario):
+                    other = (
+                        f" The schedule was recorded for other code: {schedule.scenario}@{schedule.digest}, "
+                        f"and this is {self.scenario}@{digest(self.scenario)}."
+                    )
+                raise ScheduleError(
+                    f"step {number} of {len(schedule)} of the schedule does not fit: {error}{other}"
+                ) from None
+        return self.trace
+
+    # --- inside ---------------------------------------------------------------------------
+
+    def _named(self) -> list[Shared]:
+        return self.scenario.cast.named
+
+    def _options(self) -> Iterator[tuple[Choice, Move | None]]:
+        machine, state = self.machine, self.number
+        for context, outcome in machine.moves(state):
+            position = machine.position(state, machine.context_index[context])
+            assert position is not None
+            place = position.node.place if position.node else None
+            text, about = str(position.operation), remark(place)
+            if isinstance(outcome, Blocked):
+                waits_for = tuple(map(str, outcome.on))
+                yield Choice(context.name, context.name, text, about, place, False, outcome.reason, waits_for), None
+                continue
+            for move in outcome:
+                gives = f" gives {show(move.result)}" if move.alternative is not None and move.result is not None else ""
+                yield Choice(move.word, context.name, text + gives, about, place, True), move
+
+    def _find(self, word: str) -> tuple[Move, Choice]:
+        if failures := self.failures:
+            raise ScheduleError(f"{word!r} cannot step: the schedule has ended ({failures[0].message}).")
+        options = list(self._options())
+        for choice, move in options:
+            if choice.word == word:
+                if move is None:
+                    raise ScheduleError(f"{word} cannot step now: it {choice.reason}. {_possible(options)}")
+                return move, choice
+        names = [context.name for context in self.machine.contexts]
+        if word.partition(":")[0] in names:
+            raise ScheduleError(f"{word} has nothing to do now. {_possible(options)}")
+        near = difflib.get_close_matches(word, names, 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise ScheduleError(f"there is no context {word!r} in {self.scenario}.{meant} {_possible(options)}")
+
+    def _changes(self, before: int, after: int) -> tuple[tuple[str, str, str], ...]:
+        machine = self.machine
+        changed = []
+        for shared in machine.shared:
+            old, new = machine.value(before, shared), machine.value(after, shared)
+            if old is not new and (old != new or type(old) is not type(new)) and shared.name and not isinstance(shared, Cpu):
+                changed.append((shared.name, shared.show(old), shared.show(new)))
+        return tuple(changed)
+
+
+def _possible(options: list[tuple[Choice, Move | None]]) -> str:
+    words = [choice.word for choice, move in options if move is not None]
+    return f"Possible now: {', '.join(words)}." if words else "No step is possible any more."
+
+
+def as_scenario(scenario: Scenario | type[Scenario]) -> Scenario:
+    """An instance, whether a class or an instance was given."""
+    if isinstance(scenario, type) and issubclass(scenario, Scenario):
+        return scenario()
+    if isinstance(scenario, Scenario):
+        return scenario
+    raise ScenarioError(
+        f"{show(scenario)} is no scenario. Give a subclass of Scenario, or an instance: explore(PerCpuLists) "
+        "or explore(PerCpuLists(channels=2))."
+    )
+
+
+def remark(place: Place | None) -> str:
+    """The comment on a source line: how the author tells what the line does."""
+    if place is None:
+        return ""
+    line = linecache.getline(place.filename, place.line)
+    _, mark, comment = line.partition("  # ")
+    return comment.strip() if mark and not comment.startswith(("type:", "noqa")) else ""
+
+
+def who(context: Context) -> str:
+    """A context with where it runs: "target_cpu_store on CPU 0"."""
+    if context.cpu is None or context.cpu.private:
+        return context.name
+    return f"{context.name} on {context.cpu.name}"
