@@ -68,6 +68,9 @@ class Machine:
         #: For each context, by position: what its next step reads, and what came of it.
         self.steps: list[list[Step | None]] = [[] for _ in self.contexts]
         self._mentions: set[Shared] = set()  # state whose values have named a context
+        #: What puts identical tasks into their order, by their positions; only while no state names a task.
+        self.reorder: dict[int, int] = {}
+        self.class_mask = sum(self.field << self.place_shift[self.context_index[c]] for c in leaders)
         self._private_cpus = {cpu for cpu in self.cast.cpus if cpu.private}
         self.plain_accesses = False  # whether any program makes one
         self.initial = self._initial_state()
@@ -128,6 +131,7 @@ class Machine:
             self.values[shared].append(value)
             if _names_a_context(value):
                 self._mentions.update(self._private_cpus if shared in self._private_cpus else (shared,))
+                self.reorder.clear()
         return known
 
     def position_number(self, index: int, position: Position) -> int:
@@ -139,6 +143,7 @@ class Machine:
                 # Something else lives on this task's CPU now: too much to rename. It is never
                 # wrong to tell identical tasks apart, only slower.
                 self.classes = [c for c in self.classes if all(task.cpu is not position.cpu for task in c)]
+                self.reorder.clear()
             table = self.positions[index]
             if len(table) > self.field:
                 raise SlotOverflow(self.contexts[index].name)
@@ -189,17 +194,34 @@ class Machine:
             groups.setdefault(at, []).append(context)
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
+    def neighbours(self, index: int) -> tuple[int, int]:
+        """The shifts of the identical tasks before and after a context in their order; -1 where there is none."""
+        for members in self.classes:
+            if self.contexts[index] in members:
+                shifts = [-1, *(self.place_shift[self.context_index[c]] for c in members), -1]
+                i = shifts.index(self.place_shift[index])
+                return shifts[i - 1], shifts[i + 1]
+        return -1, -1
+
     def canonical(self, state: int) -> int:
         """The one state that stands for all that differ only in which identical task is which."""
+        before = state
         for members in self.classes:
             shifts = [self.place_shift[self.context_index[c]] for c in members]
             at = [state >> shift & self.field for shift in shifts]
-            if all(at[i] <= at[i + 1] for i in range(len(at) - 1)):
+            ordered = sorted(at)
+            if at == ordered:
+                continue
+            if not self._mentions:
+                for shift, old, new in zip(shifts, at, ordered, strict=True):
+                    state += (new - old) << shift
                 continue
             order = sorted(range(len(at)), key=at.__getitem__)
             # The task at order[i] takes the part of member i.
             becomes = {members[old]: members[new] for new, old in enumerate(order)}
             state = self._rename(state, members, becomes, at, shifts)
+        if not self._mentions:
+            self.reorder[before & self.class_mask] = state - before
         return state
 
     def _rename(

@@ -41,11 +41,12 @@ def search(
 ) -> str:
     """Fills ``graph`` and ``faults``; returns why it stopped early, or ""."""
     field = machine.field
-    lanes = [(index, shift, machine.steps[index]) for index, shift in enumerate(machine.place_shift)]
+    lanes = [(index, shift, machine.steps[index], *machine.neighbours(index)) for index, shift in enumerate(machine.place_shift)]
     numbers, states, edges = graph.numbers, graph.states, graph.edges
     races = DataRaces(machine)
-    invariants, classes = bool(machine.invariants), bool(machine.classes)
-    canonical = machine.canonical
+    invariants = bool(machine.invariants)
+    canonical, reorder, class_mask = machine.canonical, machine.reorder, machine.class_mask
+    met = numbers.setdefault
 
     def note(fault: Fault) -> FaultKey:
         at = fault_key(fault)
@@ -55,12 +56,12 @@ def search(
     start = canonical(machine.initial)
     numbers[start] = 0
     states.append(start)
-    number = 0
-    while number < len(states):
+    number, count = 0, 1
+    while number < count:
         if stop_at_first and faults:
             return "stopped at the first failure"
         if number % REPORT_EVERY == 0 and number and progress is not None:
-            report = Progress(len(states), len(states) - number, len(edges), len(faults))
+            report = Progress(count, count - number, len(edges), len(faults))
             if progress(report) is False:
                 return "stopped by its progress function"
         state = states[number]
@@ -74,34 +75,36 @@ def search(
         if machine.plain_accesses and (seen := races.look(state)):
             graph.sightings[number] = [note(fault) for fault in seen]
         stuck = True
-        for index, shift, steps in lanes:
+        for index, shift, steps, left, right in lanes:
             at = state >> shift & field
             if not at:
-                continue
+                continue  # does nothing now
             step = steps[at] if at < len(steps) else None
             if step is None:
                 step = machine.step_at(index, at)
             delta = step.simple.get(state & step.mask)
-            if delta is not None:
-                deltas: tuple[int, ...] = (delta,)
-                stuck = False
-            else:
+            if delta is None:
                 outcome = step.outcome(state)
-                if outcome.__class__ is Blocked:
+                if isinstance(outcome, Blocked):
                     continue
-                stuck = False
-                deltas = tuple(move.delta for move in outcome if move.fault is None)  # type: ignore[union-attr]
-                failing = [note(move.fault) for move in outcome if move.fault is not None]  # type: ignore[union-attr]
+                failing = [note(move.fault) for move in outcome if move.fault is not None]
                 if failing:
                     graph.failing_steps.setdefault(number, []).extend(failing)
+                deltas = [move.delta for move in outcome if move.fault is None]
+            else:
+                deltas = [delta]
+            stuck = False
             for delta in deltas:
                 after = state + delta
-                if classes:
-                    after = canonical(after)
-                known = numbers.get(after)
-                if known is None:
-                    known = numbers[after] = len(states)
+                # Only a member of a class of identical tasks can leave their order, and only past a neighbour.
+                at = after >> shift & field
+                if (left >= 0 and after >> left & field > at) or (right >= 0 and after >> right & field < at):
+                    fix = reorder.get(after & class_mask)
+                    after = canonical(after) if fix is None else after + fix
+                known = met(after, count)
+                if known == count:
                     states.append(after)
+                    count += 1
                 edges.append(known)
         if stuck:
             if wrong := end_faults(machine, state):
@@ -112,6 +115,6 @@ def search(
                 graph.ends.append(number)
         graph.first_edge.append(len(edges))
         number += 1
-        if len(states) > max_states and number < len(states):
+        if count > max_states and number < count:
             return f"stopped at max_states = {max_states:,}"
     return ""

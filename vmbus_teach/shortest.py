@@ -8,6 +8,7 @@ declared, so the answer is always the same.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from .machine import Machine
 from .outcome import Blocked, Move
 
 #: How many (state, last context) pairs are looked at; beyond, the fewest steps must do.
-BOUND = 200_000
+BOUND = 100_000
 
 
 class Road(NamedTuple):
@@ -31,9 +32,10 @@ class Road(NamedTuple):
 class Stop(NamedTuple):
     """A place in the queue; compared by the first three, which no two have in common."""
 
-    switches: int
+    switches: int  # those made, and those that must still come
     steps: int
     order: int
+    made: int
     state: int
     last: int
     road: Road | None
@@ -42,12 +44,38 @@ class Stop(NamedTuple):
 
 def shortest(machine: Machine, graph: Graph, wanted: set[FaultKey]) -> dict[FaultKey, tuple[str, ...]]:
     """For each failure, the words of its schedule."""
-    wanted, found = set(wanted), dict[FaultKey, tuple[str, ...]]()
-    bad = set(graph.failing_steps) | set(graph.failing_states) | set(graph.sightings)
-    useful = graph.leads_to(bad)
+    found: dict[FaultKey, tuple[str, ...]] = {}
+    at_ends = {at for at in wanted if at[0] in ("at_end", "leak")}
+    for group in (wanted - at_ends, at_ends):
+        if group:
+            found |= _fewest_switches(machine, graph, set(group), to_the_end=group is at_ends)
+    for fault in wanted - set(found):
+        found[fault] = _fewest_steps(machine, graph, fault)
+    return found
+
+
+def _fewest_switches(
+    machine: Machine, graph: Graph, wanted: set[FaultKey], *, to_the_end: bool
+) -> dict[FaultKey, tuple[str, ...]]:
+    """A* over (state, last context). What is left of ``wanted`` when the bound is reached is not in the result.
+
+    ``to_the_end``: the failures are seen when all has been done, so each task that has not
+    finished costs one more switch at least.
+    """
+    targets = [n for n, at in graph.failing_states.items() if at in wanted]
+    targets += [n for faults in (graph.failing_steps, graph.sightings) for n, ats in faults.items() if wanted & set(ats)]
+    useful, bad = graph.leads_to(targets), set(targets)
     races = DataRaces(machine)
-    queue = [Stop(0, 0, 0, machine.initial, -1, None, None)]
-    order, seen = 0, set[tuple[int, int]]()
+    must_run = [i for i, context in enumerate(machine.contexts) if context.kind in ("task", "host", "irq", "ipi")]
+    member_of = {c: number for number, members in enumerate(machine.classes) for c in members}
+    queue = [Stop(0, 0, 0, 0, machine.initial, -1, None, None)]
+    order, seen = 0, set[Hashable]()
+    found: dict[FaultKey, tuple[str, ...]] = {}
+
+    def still(state: int, last: int) -> int:
+        if not to_the_end:
+            return 0
+        return sum(1 for i in must_run if i != last and machine.position(state, i) is not None)
 
     def arrive(fault: FaultKey, road: Road | None) -> None:
         if fault in wanted:
@@ -59,10 +87,14 @@ def shortest(machine: Machine, graph: Graph, wanted: set[FaultKey]) -> dict[Faul
         if stop.fault:
             arrive(stop.fault, stop.road)
             continue
-        if (stop.state, stop.last) in seen:
+        canonical = machine.canonical(stop.state)
+        # Identical tasks: it matters where the last one stands, not which of them it was.
+        group = member_of.get(machine.contexts[stop.last]) if stop.last >= 0 else None
+        last = stop.last if group is None else (group, stop.state >> machine.place_shift[stop.last] & machine.field)
+        if (canonical, last) in seen:
             continue
-        seen.add((stop.state, stop.last))
-        number = graph.numbers.get(machine.canonical(stop.state))
+        seen.add((canonical, last))
+        number = graph.numbers.get(canonical)
         if number is None or not useful[number]:
             continue
         if number in bad:
@@ -74,12 +106,11 @@ def shortest(machine: Machine, graph: Graph, wanted: set[FaultKey]) -> dict[Faul
                 continue
         for index, move in _moves(machine, stop.state):
             order += 1
-            switches = stop.switches + (stop.last not in (-1, index))
+            made = stop.made + (stop.last not in (-1, index))
             after = stop.state + move.delta
             fault_of = fault_key(move.fault) if move.fault else None
-            heappush(queue, Stop(switches, stop.steps + 1, order, after, index, Road(move.word, stop.road), fault_of))
-    for fault in wanted:
-        found[fault] = _fewest_steps(machine, graph, fault)
+            bound = made + (0 if fault_of else still(after, index))
+            heappush(queue, Stop(bound, stop.steps + 1, order, made, after, index, Road(move.word, stop.road), fault_of))
     return found
 
 

@@ -1,0 +1,138 @@
+"""Chapter 02: a channel is given another target CPU while its interrupt is in flight.
+
+Until Linux 5.8, the interrupt handler of each CPU looked a channel up in that CPU's own list. The
+host decides which CPU it interrupts, the guest which list the channel is on, and nothing makes the
+two change at one moment. (Source: the cover text of "Drivers: hv: vmbus: Replace the per-CPU
+channel lists with a global array of channels", 25 March 2020, merged as 8b6a877c060e. The writable
+target came later in the same series, 7527810573436, so this loss never reached a release.)
+
+The model has one channel, relid 7, moving from CPU 0 to CPU 1. The administrator's write runs on
+CPU 0. As the host does, it signals only when the ring was empty: what is behind a lost signal
+stays there. The request to the host (MODIFYCHANNEL) had no answer in 2020.
+"""
+
+from __future__ import annotations
+
+from ..kernel import (
+    READ_ONCE,
+    WRITE_ONCE,
+    Cell,
+    Mutex,
+    SpinLock,
+    atomic_fetch_add,
+    local_irq_restore,
+    local_irq_save,
+    mutex_lock,
+    mutex_unlock,
+    raise_irq,
+    smp_call_function_single,
+    smp_cond_load_acquire,
+    smp_store_release,
+    spin_lock_irqsave,
+    spin_unlock_irqrestore,
+    sync_test_and_clear_bit,
+    test_and_set_bit,
+    test_bit,
+    wait_for_completion,
+    complete,
+    Completion,
+    xchg,
+)
+from ..scenario import Scenario, at_end, interrupt, thread
+
+RELID = 7
+OLD, NEW = 0, 1
+
+
+class PerCpuLists(Scenario):
+    """The channel moves to CPU 1 while the host raises its interrupt."""
+
+    cpus = 2
+
+    def setup(self, messages=1):
+        self.messages = messages
+        self.event_flags = [Cell(0), Cell(0)]  # one word of event flags per CPU, shared with the host
+        self.chan_list = [Cell(frozenset({RELID})), Cell(frozenset())]  # which channels a CPU looks up
+        self.host_target = Cell(OLD)  # the host's idea of the channel's CPU
+        self.modify_request = Cell(None)  # CHANNELMSG_MODIFYCHANNEL, on its way to the host
+        self.ring = Cell(0)  # messages in the channel's ring buffer
+        self.received = Cell(0)
+        self.channel_mutex = Mutex()
+
+    # --- the host --------------------------------------------------------------------------
+
+    @thread(host=True)
+    def host_sends(self):
+        for _ in range(self.messages):
+            before = yield atomic_fetch_add(1, self.ring)  # puts a message into the ring
+            if before == 0:  # only then does it signal
+                cpu = yield READ_ONCE(self.host_target)  # looks up which CPU to interrupt
+                yield from self.signal(cpu)
+
+    def signal(self, cpu):
+        was_set = yield test_and_set_bit(RELID, self.event_flags[cpu])  # sets the channel's event flag
+        if not was_set:
+            yield raise_irq(self.vmbus_isr_0 if cpu == OLD else self.vmbus_isr_1)  # interrupts the CPU
+
+    @thread(host=True)
+    def host_retargets(self):
+        cpu = yield smp_cond_load_acquire(self.modify_request, is_there)  # takes the guest's request
+        yield WRITE_ONCE(self.host_target, cpu)  # interrupts the new CPU from now on
+
+    # --- the guest ---------------------------------------------------------------------------
+
+    @thread(cpu=OLD)
+    def target_cpu_store(self):
+        yield mutex_lock(self.channel_mutex)
+        yield from self.move_channel()
+        yield mutex_unlock(self.channel_mutex)
+
+    def move_channel(self):
+        yield from self.send_modifychannel()
+        yield smp_call_function_single(OLD, self.percpu_channel_deq, OLD)
+        yield smp_call_function_single(NEW, self.percpu_channel_enq, NEW)
+
+    def send_modifychannel(self):
+        yield smp_store_release(self.modify_request, NEW)  # asks the host to interrupt CPU 1
+
+    def percpu_channel_deq(self, cpu):
+        channels = yield READ_ONCE(self.chan_list[cpu])
+        yield WRITE_ONCE(self.chan_list[cpu], channels - {RELID})  # takes the channel off the old CPU's list
+
+    def percpu_channel_enq(self, cpu):
+        channels = yield READ_ONCE(self.chan_list[cpu])
+        yield WRITE_ONCE(self.chan_list[cpu], channels | {RELID})  # puts the channel on the new CPU's list
+
+    @interrupt(cpu=OLD)
+    def vmbus_isr_0(self):
+        yield from self.vmbus_chan_sched(OLD)
+
+    @interrupt(cpu=NEW)
+    def vmbus_isr_1(self):
+        yield from self.vmbus_chan_sched(NEW)
+
+    def vmbus_chan_sched(self, cpu):
+        pending = yield sync_test_and_clear_bit(RELID, self.event_flags[cpu])  # takes the event
+        if not pending:
+            return
+        found = yield from self.relid2channel(cpu)
+        if not found:
+            return  # the event is gone, and nobody has been told
+        yield from self.onchannel_callback()
+
+    def relid2channel(self, cpu):
+        channels = yield READ_ONCE(self.chan_list[cpu])  # looks the channel up in this CPU's list
+        return RELID in channels
+
+    def onchannel_callback(self):
+        count = yield xchg(self.ring, 0)  # reads all that is in the ring
+        yield atomic_fetch_add(count, self.received)
+
+    @at_end
+    def no_message_is_left(self, s):
+        left = s[self.ring]
+        return left == 0 or f"{left} in the ring, and nobody will be told"
+
+
+def is_there(request):
+    return request is not None
