@@ -234,8 +234,8 @@ class Machine:
         # What names a task names the one that takes its part; a private CPU goes with its task.
         cpu_of = {old.cpu: new.cpu for old, new in becomes.items() if old.cpu and new.cpu and old.cpu.private}
         for shared in self._mentions:
-            number = self.number(shared, _renamed(self.value(before, shared), becomes))
             to = cpu_of.get(shared, shared)  # type: ignore[call-overload]
+            number = self.number(to, _renamed(self.value(before, shared), becomes))
             state += (number - (before >> self.shift[to] & self.field)) << self.shift[to]
         return state
 

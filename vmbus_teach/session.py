@@ -123,6 +123,21 @@ class Session:
         shown = [(s.name, s.show(machine.value(state, s))) for s in self._named()]
         return shown
 
+    @property
+    def can_redo(self) -> bool:
+        """Whether an undone step could be taken again."""
+        return self._at < len(self._steps)
+
+    def standing(self, context: Context) -> tuple[tuple[Place, ...], str]:
+        """Where a context stands (its functions, outermost first), or in words why it stands nowhere."""
+        position = self.machine.position(self.number, self.machine.context_index[context])
+        if position is None:
+            done = context.kind in ("task", "host") or any(step.choice.context == context.name for step in self.trace)
+            return (), "has returned" if done else "has not been started"
+        if position.node is None:
+            return (), "is about to start"
+        return position.node.places, ""
+
     # --- stepping -----------------------------------------------------------------------
 
     def step(self, choice: Choice | str) -> TraceStep:

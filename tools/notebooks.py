@@ -1,0 +1,49 @@
+"""Runs notebooks from top to bottom and stores them as the course wants them: `make notebooks`.
+
+Stored are the outputs as text and HTML, and nothing that differs from run to run: no widget state
+(without a kernel it would only hide the text), no times, no machine paths.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def normalise(notebook: nbformat.NotebookNode) -> None:
+    """Takes out of a notebook what must not be stored."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+            if output.output_type == "error":
+                output["traceback"] = [f"{output.ename}: {output.evalue}"]
+
+
+def run(path: Path) -> None:
+    """Executes one notebook and writes it back."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, kernel_name="python3", timeout=120, store_widget_state=False, resources={"metadata": {"path": path.parent}}
+    )
+    client.execute()
+    normalise(notebook)
+    nbformat.write(notebook, path)
+    print(f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells")
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]) if sys.argv[1:] else sorted((ROOT / "notebooks").glob("*.ipynb")):
+        run(path.resolve())

@@ -1,0 +1,71 @@
+"""Verdicts side by side: one row per scenario, filled by the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+
+from ..explore import Exploration, explore
+from ..scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scenario with its verdict."""
+
+    title: str
+    result: Exploration
+
+    def cells(self) -> tuple[str, ...]:
+        result = self.result
+        if result.failures:
+            first = result.failures[0]
+            verdict = "fails: " + first.message.removesuffix(" at the end")
+            size = f"{len(first.schedule)} steps, {first.schedule.switches} switches"
+        else:
+            verdict, size = ("holds", "") if result.complete else ("not searched to the end", "")
+        schedules = "without end" if result.schedules is None else f"{result.schedules:,}"
+        failing = sum(failure.share or 0 for failure in result.failures)
+        share = f"{100 * failing / result.schedules:.1f} %" if result.schedules and failing else ""
+        return (self.title, verdict, f"{result.states:,}", schedules, share, size)
+
+
+COLUMNS = ("scenario", "verdict", "states", "schedules", "of them fail", "shortest counterexample")
+NUMBERS = {2, 3, 4}
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A table of verdicts; prints as text, shows as HTML in a notebook."""
+
+    rows: tuple[Row, ...]
+
+    def __getitem__(self, title: str) -> Exploration:
+        return next(row.result for row in self.rows if row.title == title)
+
+    def __repr__(self) -> str:
+        table = [COLUMNS, *(row.cells() for row in self.rows)]
+        widths = [max(len(row[i]) for row in table) for i in range(len(COLUMNS))]
+        return "\n".join(
+            "  ".join(c.rjust(w) if i in NUMBERS else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+            for row in table
+        )
+
+    def _repr_html_(self) -> str:
+        def cell(tag: str, i: int, text: str) -> str:
+            align = "right" if i in NUMBERS else "left"
+            return f'<{tag} style="text-align:{align}">{escape(text)}</{tag}>'
+
+        head = "".join(cell("th", i, c) for i, c in enumerate(COLUMNS))
+        body = "".join("<tr>" + "".join(cell("td", i, c) for i, c in enumerate(row.cells())) + "</tr>" for row in self.rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def judge(scenarios: Iterable[Scenario | type[Scenario]]) -> Verdicts:
+    """Explores each scenario and sets the verdicts side by side."""
+    rows = []
+    for scenario in scenarios:
+        result = explore(scenario)
+        rows.append(Row(str(result.scenario), result))
+    return Verdicts(tuple(rows))
