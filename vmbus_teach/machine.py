@@ -129,7 +129,7 @@ class Machine:
                 raise SlotOverflow(shared.name)
             known = numbers[at] = len(numbers)
             self.values[shared].append(value)
-            if _names_a_context(value):
+            if shared not in self._mentions and _names_a_context(value):
                 self._mentions.update(self._private_cpus if shared in self._private_cpus else (shared,))
                 self.reorder.clear()
         return known
@@ -233,7 +233,7 @@ class Machine:
             state += (at[i] - at[j]) << shifts[j]
         # What names a task names the one that takes its part; a private CPU goes with its task.
         cpu_of = {old.cpu: new.cpu for old, new in becomes.items() if old.cpu and new.cpu and old.cpu.private}
-        for shared in self._mentions:
+        for shared in tuple(self._mentions):
             to = cpu_of.get(shared, shared)  # type: ignore[call-overload]
             number = self.number(to, _renamed(self.value(before, shared), becomes))
             state += (number - (before >> self.shift[to] & self.field)) << self.shift[to]

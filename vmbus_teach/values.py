@@ -3,14 +3,19 @@
 Python says ``1 == True == 1.0``; a program can tell them apart, so their keys differ. Mutable
 values get a key of their content *and* of who shares them: two names for one list are not two
 equal lists. Iterators are known by what they have yet to give. What has no readable content
-(an open file, a generator of C code) raises ``Opaque``.
+(an open file, a lock, most objects that are written in C) raises ``Opaque``.
+
+Not told apart are two immutable values that differ only by ``is``: Python itself promises nothing
+there. Classes and modules are known by their identity, so by nothing that is assigned to them.
 """
 
 from __future__ import annotations
 
-import builtins
+import dataclasses
+import gc
+import struct
 import types
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -45,8 +50,8 @@ def _key(value: Any, met: Met) -> Hashable:
         return how(value, met)  # type: ignore[no-any-return]
     if isinstance(value, Fixed | type | Enum):
         return value  # itself: hashed by identity, and kept alive by the key
-    if isinstance(value, tuple):  # a named tuple
-        return (kind, tuple(_key(item, met) for item in value))
+    if isinstance(value, tuple):  # a named tuple, or another subclass
+        return (kind, tuple(_key(item, met) for item in value), _key(getattr(value, "__dict__", None), met))
     if isinstance(value, BaseException):
         return _exception(value, met)
     return _instance(value, met)
@@ -94,9 +99,7 @@ def _function(value: types.FunctionType, met: Met) -> Hashable:
     return (
         value.__code__,
         id(value.__globals__),
-        _key(value.__defaults__, met),
-        _key(value.__kwdefaults__, met),
-        _key(value.__closure__, met),
+        _key((value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__), met),
     )
 
 
@@ -127,25 +130,33 @@ def _slice(value: slice, met: Met) -> Hashable:
 
 
 def _iterator(value: Any, met: Met) -> Hashable:
-    try:
-        state = value.__reduce__()
-    except TypeError as error:
-        raise Opaque(type(value).__name__) from error
-    return _key(state, met)
+    return _key(_reduced(value), met)
 
 
 def _iterator_of_a_set(value: Any, met: Met) -> Hashable:
-    rest = list(value.__reduce__()[1][0])
+    rest = list(_reduced(value)[1][0])
     if len(rest) > 1 and not all(isinstance(item, int | Shared) for item in rest):
         raise ModelError(
             "a program goes through a set, whose order differs from run to run. Go through sorted(the_set)."
         )
-    return _key(rest, met)
+    return (_key(rest, met), _key(_gone_through(value), met))
 
 
 def _iterator_of_a_dict(value: Any, met: Met) -> Hashable:
-    # Its __reduce__ lists what is left but not of which dictionary.
-    return _key(value.__reduce__()[1][0], met)
+    return (_key(_reduced(value)[1][0], met), _key(_gone_through(value), met))
+
+
+def _reduced(iterator: Any) -> Any:
+    """How copy and pickle would describe the iterator."""
+    try:
+        return iterator.__reduce__()
+    except (TypeError, RuntimeError) as error:  # a part that cannot be pickled; or changed while gone through
+        raise Opaque(type(iterator).__name__) from error
+
+
+def _gone_through(iterator: Any) -> list[Any]:
+    """The dictionary or set that an iterator goes through, which its ``__reduce__`` does not name."""
+    return [x for x in gc.get_referents(iterator) if isinstance(x, dict | set | frozenset)]
 
 
 def _exception(value: BaseException, met: Met) -> Hashable:
@@ -155,43 +166,55 @@ def _exception(value: BaseException, met: Met) -> Hashable:
     while trace is not None:
         places.append((trace.tb_frame.f_code, trace.tb_lasti))
         trace = trace.tb_next
-    inside = (value.args, vars(value), value.__cause__, value.__context__)
+    inside = (value.args, vars(value), value.__cause__, value.__context__, _members(value))
     return (type(value), tuple(places), _key(inside, met))
 
 
 def _instance(value: Any, met: Met) -> Hashable:
     """An instance of a class written in Python: its attributes."""
-    kind = type(value)
-    plain = (
-        kind.__reduce__ is object.__reduce__
-        and kind.__reduce_ex__ is object.__reduce_ex__
-        and "__getstate__" not in {name for c in kind.__mro__[:-1] for name in vars(c)}
-        and all(c is object or c.__flags__ & _WRITTEN_IN_PYTHON for c in kind.__mro__)
-    )
-    if not plain:
-        raise Opaque(kind.__name__)
-    if again := meet(value, met):
-        return again
-    slots = [name for c in kind.__mro__ for name in _slots(c) if hasattr(value, name)]
-    inside = (getattr(value, "__dict__", {}), [(name, getattr(value, name)) for name in slots])
-    return (kind, _key(inside, met))
+    if not _is_all_attributes(type(value)):
+        raise Opaque(type(value).__name__)
+    return meet(value, met) or (type(value), _key((getattr(value, "__dict__", None), _members(value)), met))
 
 
-def _slots(kind: type) -> list[str]:
-    names = vars(kind).get("__slots__", ())
-    return [n for n in ([names] if isinstance(names, str) else names) if n not in ("__dict__", "__weakref__")]
+def _is_all_attributes(kind: type) -> bool:
+    """Whether attributes and slots are all that is in an instance.
+
+    Two signs that there is more: a class that describes itself to pickle and copy; and bytes of
+    the instance that no attribute accounts for, which is what a class written in C keeps hidden.
+    """
+    describes_itself = {"__reduce__", "__reduce_ex__", "__getstate__"}
+    if any(describes_itself & vars(c).keys() for c in kind.__mro__ if c is not object):
+        return False
+    pointers = sum(1 for c in kind.__mro__ for member in vars(c).values() if isinstance(member, types.MemberDescriptorType))
+    pointers += (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)  # below 0: not in these bytes
+    known = object.__basicsize__ + pointers * struct.calcsize("P")
+    return not kind.__itemsize__ and kind.__basicsize__ <= known
 
 
-_WRITTEN_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+def _members(value: Any) -> list[tuple[str, Any]]:
+    """What lies in slots; for exceptions also what their C code keeps beside ``args``."""
+
+    def found() -> Iterator[tuple[str, Any]]:
+        for kind in type(value).__mro__:
+            for name, member in vars(kind).items():
+                if isinstance(member, types.MemberDescriptorType):
+                    try:
+                        yield f"{kind.__name__}.{name}", member.__get__(value)
+                    except AttributeError:
+                        pass  # an empty slot
+
+    return list(found())
+
 
 _KEYS: dict[type, Callable[[Any, Met], Hashable]] = {
     **dict.fromkeys((int, bool, str, bytes, type(None), type(...), type(NotImplemented)), _atom),
     **dict.fromkeys((type, types.ModuleType, types.CodeType), _identity),
     **dict.fromkeys((tuple, frozenset), _items),
     **dict.fromkeys((list, set, bytearray), _once(_sequence)),
-    **dict.fromkeys((type(iter(())), type(iter([])), type(iter("")), type(iter(b"")), type(iter(bytearray()))), _once(_iterator)),
-    **dict.fromkeys((type(iter(range(0))), type(iter(range(1 << 70))), type(reversed([]))), _once(_iterator)),
-    **dict.fromkeys((enumerate, zip, map, filter, reversed), _once(_iterator)),
+    **dict.fromkeys((type(iter(())), type(iter([])), type(iter("")), type(iter("\u0394")), type(iter(b""))), _once(_iterator)),
+    **dict.fromkeys((type(iter(bytearray())), type(iter(range(0))), type(iter(range(1 << 70)))), _once(_iterator)),
+    **dict.fromkeys((type(reversed([])), enumerate, zip, map, filter, reversed), _once(_iterator)),
     **dict.fromkeys((type(iter({})), type(iter({}.values())), type(iter({}.items()))), _once(_iterator_of_a_dict)),
     type(iter(set())): _once(_iterator_of_a_set),
     float: _float,
@@ -208,39 +231,54 @@ _KEYS: dict[type, Callable[[Any, Met], Hashable]] = {
 
 # --- values in shared state ----------------------------------------------------------------
 
+#: What to use instead of a value that could be changed without a step.
+_BETTER = {list: "a tuple", set: "a frozenset", dict: "a tuple of pairs", bytearray: "bytes"}
+_IMMUTABLE = (int, bool, str, bytes, float, complex, range, type(None), type(...), type(NotImplemented))
+
 
 def storable(value: Any) -> Any:
     """``value`` as it is kept in shared state: immutable, with its sets in one fixed order.
 
     Raises ModelError for a value that could change behind the machine's back.
     """
-    if isinstance(value, frozenset):
+    kind = type(value)
+    if kind in _IMMUTABLE or isinstance(value, Fixed | type | Enum):
+        return value
+    if kind is frozenset:
         return frozenset(sorted(map(storable, value), key=_order))
-    if type(value) is tuple:
+    if kind is tuple:
         return tuple(map(storable, value))
-    if isinstance(value, tuple):
-        return type(value)(*map(storable, value))
-    if isinstance(value, list | set | dict | bytearray):
-        better = {"list": "tuple", "set": "frozenset", "dict": "tuple of pairs", "bytearray": "bytes"}
-        kind = type(value).__name__
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return kind(*map(storable, value))
+    if dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        for field in dataclasses.fields(value):
+            storable(getattr(value, field.name))
+        if _has_a_key(value):
+            return value
+    if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType) and _has_a_key(value):
+        return value
+    for mutable, better in _BETTER.items():
+        if isinstance(value, mutable):
+            raise ModelError(
+                f"a cell cannot hold a {kind.__name__} ({value!r}): it could be changed without a step. Use {better}."
+            )
+    if isinstance(value, BaseException) or _has_a_key(value):
         raise ModelError(
-            f"a cell cannot hold a {kind} ({value!r}): it could be changed without a step. Use a {better[kind]}."
+            f"a cell cannot hold {value!r}: a {kind.__name__} can be changed without a step. "
+            "Use a frozen dataclass, a tuple, or a Struct's object."
         )
+    raise ModelError(
+        f"a cell cannot hold {value!r}: the machine cannot see what is in a {kind.__name__}. "
+        "Use numbers, strings, tuples, frozensets, or kernel objects that setup made."
+    )
+
+
+def _has_a_key(value: Any) -> bool:
     try:
         key(value)
     except Opaque:
-        raise ModelError(
-            f"a cell cannot hold {value!r}: the machine cannot see what is in a {type(value).__name__}. "
-            "Use numbers, strings, tuples, frozensets, or kernel objects that setup made."
-        ) from None
-    if isinstance(value, types.FunctionType | types.MethodType | Fixed | type | Enum):
-        return value
-    if type(value).__module__ != builtins.__name__ and not getattr(type(value), "__dataclass_params__", None):
-        raise ModelError(
-            f"a cell cannot hold {value!r}: a {type(value).__name__} can be changed without a step. "
-            "Use a frozen dataclass, a tuple, or a Struct's object."
-        )
-    return value
+        return False
+    return True
 
 
 def _order(value: Any) -> tuple[str, Any]:

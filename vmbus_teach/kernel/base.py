@@ -15,9 +15,21 @@ To add a primitive, write a file beside this one: subclass ``Shared`` for its st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, dataclass_transform, get_type_hints
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import MISSING, dataclass, fields
+from functools import partial
+from types import GeneratorType, NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NoReturn,
+    Protocol,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 if TYPE_CHECKING:
     from .cpu import Cpu
@@ -43,8 +55,9 @@ class Fixed:
 class Shared(Fixed):
     """One piece of shared state; its value must be immutable.
 
-    ``initial`` is the value at the start. ``name`` is set by the scenario, from the attribute
-    that holds the object. An object that is made of several pieces lists the others in ``parts``.
+    ``initial`` is the value at the start, ``words`` says how a value is shown. ``name`` is set by the
+    scenario, from the attribute that holds the object. An object that is made of several pieces
+    lists the others in ``parts``.
     """
 
     _made: ClassVar[int] = 0
@@ -52,8 +65,9 @@ class Shared(Fixed):
     #: The value lies on the heap in this object (see ``heap.py``); None for everything else.
     owner: Shared | None = None
 
-    def __init__(self, initial: Any = None) -> None:
+    def __init__(self, initial: Any = None, *, words: Callable[[Any], str] | None = None) -> None:
         self.initial = initial
+        self.words = words or show
         # Position in order of creation: a hash that is the same in every run, so that sets of
         # kernel objects are iterated in the same order everywhere. Scenario restarts the count.
         self._serial = Shared._made
@@ -78,7 +92,7 @@ class Shared(Fixed):
 
     def show(self, value: Any) -> str:
         """``value`` in words, for the reader."""
-        return show(value)
+        return self.words(value)
 
 
 def show(value: Any) -> str:
@@ -87,17 +101,37 @@ def show(value: Any) -> str:
         return "{" + ", ".join(sorted(map(show, value))) + "}"
     if type(value) is tuple:
         return "(" + ", ".join(map(show, value)) + ("," if len(value) == 1 else "") + ")"
-    if callable(value) and hasattr(value, "__name__"):
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        fields = zip(value._fields, value, strict=True)
+        return f"{type(value).__name__}({', '.join(f'{name}={show(item)}' for name, item in fields)})"
+    if isinstance(value, partial):
+        return f"{show(value.func)}({', '.join(map(show, value.args))})"
+    if isinstance(value, GeneratorType) or (callable(value) and hasattr(value, "__name__")):
         return str(value.__name__)
     return repr(value)
+
+
+def listed(items: Iterable[Any], nothing: str = "none") -> str:
+    """Several things in one line, for the reader."""
+    return ", ".join(item if isinstance(item, str) else show(item) for item in items) or nothing
+
+
+def check_program(program: Any, where: str) -> None:
+    """Raises ModelError unless ``program`` is named: called, it would run outside of the model."""
+    if not callable(program):
+        called = " Name it without calling it." if isinstance(program, GeneratorType) else ""
+        raise ModelError(
+            f"{where} takes a program, not {show(program)} (a {type(program).__name__}).{called} "
+            "A program is a method that yields operations, such as self.worker."
+        )
 
 
 class Context(Fixed):
     """Something that executes a program, and where it does so.
 
-    ``kind`` is "task", "host", "work", "irq", "ipi", "tasklet" or "softirq". The host has no CPU
-    of the guest; a tasklet has one only while it is scheduled. ``program`` and ``args`` say what
-    it executes.
+    ``kind`` is "task", "host", "work", "irq", "ipi", "tasklet" or "softirq" (RCU's callbacks). The
+    host has no CPU of the guest; a tasklet has one only while it is scheduled. ``program`` and
+    ``args`` say what it executes.
     """
 
     kind = "task"
@@ -144,7 +178,8 @@ class Now(Protocol):
 
         If the step has changed something before (a spinner has switched preemption off), that is
         done and the context waits in the given phase. Otherwise the context is blocked: there is
-        no such step, and ``reason`` says why. ``on`` names the contexts that it waits for.
+        no such step, and ``reason`` says why, beginning with a verb: "waits for ...". ``on`` names
+        the contexts that it waits for.
         """
 
     def fail(self, kind: str, message: str) -> NoReturn:
@@ -181,28 +216,29 @@ class Operation:
         dataclass(frozen=True)(cls)
 
     def __post_init__(self) -> None:
-        hints = type(self)._hints()
-        for name, wanted in hints.items():
+        for name, wanted in self._wanted().items():
             value = getattr(self, name)
-            if isinstance(wanted, type) and not isinstance(value, wanted):
-                raise ModelError(
-                    f"{type(self).__name__} takes a {wanted.__name__} as {name}, not {show(value)} "
-                    f"(a {type(value).__name__}). Give it the {wanted.__name__} that setup made"
-                    + ("; an object has fields: name one." if hasattr(value, "fields") else ".")
-                )
+            if wanted is Callable:
+                check_program(value, f"{type(self).__name__} ({name})")
+            elif not isinstance(value, wanted):
+                self._reject(name, wanted, value)
+
+    def _reject(self, name: str, wanted: Any, value: Any) -> NoReturn:
+        kind = (get_args(wanted) or (wanted,))[0]
+        called = f"{type(self).__name__} takes {_a(kind)} as {name}, not {show(value)} ({_a(type(value))})."
+        if not issubclass(kind, Shared):
+            raise ModelError(called)
+        advice = f"Give it the {kind.__name__} that setup made"
+        raise ModelError(f"{called} {advice}{'; an object has fields: name one' if hasattr(value, 'fields') else ''}.")
 
     @classmethod
-    def _hints(cls) -> dict[str, type]:
-        """Which fields must be of which kind of shared state."""
-        found: dict[str, type] | None = cls.__dict__.get("_found_hints")
+    def _wanted(cls) -> dict[str, Any]:
+        """What the operation's arguments must be, where that can be checked."""
+        found: dict[str, Any] | None = cls.__dict__.get("_found")
         if found is None:
             hints = get_type_hints(cls)
-            found = {
-                f.name: hints[f.name]
-                for f in fields(cls)  # type: ignore[arg-type]
-                if isinstance(hints[f.name], type) and issubclass(hints[f.name], Shared)
-            }
-            cls._found_hints = found  # type: ignore[attr-defined]
+            kinds = {f.name: _checkable(hints[f.name]) for f in fields(cls)}  # type: ignore[arg-type]
+            found = cls._found = {name: kind for name, kind in kinds.items() if kind}  # type: ignore[attr-defined]
         return found
 
     def alternatives(self, now: Now) -> tuple[Any, ...]:
@@ -221,5 +257,21 @@ class Operation:
         raise NotImplementedError(f"{type(self).__name__}.step")
 
     def __str__(self) -> str:
-        args = ", ".join(show(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
-        return f"{type(self).__name__}({args})"
+        """As one would write it: arguments at the end that are left at their defaults are left out."""
+        arguments = [(getattr(self, f.name), f.default) for f in fields(self)]  # type: ignore[arg-type]
+        while arguments and arguments[-1][1] is not MISSING and arguments[-1][0] == arguments[-1][1]:
+            arguments.pop()
+        return f"{type(self).__name__}({', '.join(show(value) for value, _ in arguments)})"
+
+
+def _a(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOUaeio' else 'a'} {kind.__name__}"
+
+
+def _checkable(hint: Any) -> Any:
+    """A type that ``isinstance`` understands, Callable for programs, None where anything goes."""
+    if get_origin(hint) is Callable:
+        return Callable
+    if isinstance(hint, UnionType):
+        return hint if all(map(_checkable, get_args(hint))) else None
+    return hint if isinstance(hint, type) and issubclass(hint, Shared | int | NoneType) else None

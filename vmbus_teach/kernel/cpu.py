@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from .base import Context, ModelError, Now, Operation, Shared
+from .base import Context, ModelError, Now, Operation, Shared, listed
 
 
 class Level(NamedTuple):
@@ -24,6 +24,9 @@ class Level(NamedTuple):
     irqs_on: bool = True
     preempt: int = 0  # how often preemption has been switched off
     bh: int = 0  # how often softirqs have been switched off
+
+    def __str__(self) -> str:
+        return str(self.context or "softirqs")
 
 
 class Cpu(Shared):
@@ -35,7 +38,7 @@ class Cpu(Shared):
         self.name = title
         self.private = number is None
         #: The tasklets that wait to run here, first come first.
-        self.softirqs = Shared(())
+        self.softirqs = Shared((), words=listed)
         self.further = [(".softirqs", self.softirqs), *((suffix, make(self)) for suffix, make in also_per_cpu)]
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
@@ -48,10 +51,14 @@ class Cpu(Shared):
     def show(self, value: tuple[Level, ...]) -> str:
         if not value:
             return "preemptible, interrupts on"
-        names = " < ".join(level.context.name if level.context else "softirqs" for level in value)
-        top = value[-1]
-        held = [f"preemption off ({top.preempt})"] * bool(top.preempt) + [f"softirqs off ({top.bh})"] * bool(top.bh)
-        return ", ".join([names, "interrupts on" if top.irqs_on else "interrupts off", *held])
+        *below, top = value
+        under = f" on top of {listed(map(str, reversed(below)))}" if below else ""
+        off = [f"{what} off" for what, is_off in _switches(top) if is_off]
+        return f"executing {top}{under}; " + ", ".join(["interrupts on"] * top.irqs_on + off)
+
+
+def _switches(level: Level) -> list[tuple[str, bool]]:
+    return [("interrupts", not level.irqs_on), ("preemption", level.preempt > 0), ("softirqs", level.bh > 0)]
 
 
 #: What other files add to every CPU: the end of its name and what makes it.
@@ -59,6 +66,12 @@ also_per_cpu: list[tuple[str, Callable[[Cpu], Shared]]] = []
 
 #: Called with (now, context) when a context may have become preemptible. RCU listens.
 when_preemptible: list[Callable[[Now, Context], None]] = []
+
+TASKS = ("task", "work")  # the kinds of context that a CPU runs when it does nothing more urgent
+HARDIRQS = ("irq", "ipi")
+
+
+# --- who is where ---------------------------------------------------------------------------
 
 
 def runs_on(now: Now, what: str) -> Cpu:
@@ -71,6 +84,15 @@ def runs_on(now: Now, what: str) -> Cpu:
     return now.cpu
 
 
+def numbered(now: Now, number: int, what: str) -> Cpu:
+    """CPU ``number`` of the scenario; an error if there is none. ``what`` asks for it."""
+    shared = [cpu for cpu in now.cpus if not cpu.private]
+    if number not in range(len(shared)):
+        have = f"has {len(shared)} (cpus = {len(shared)}), numbered from 0"
+        raise ModelError(f"{what}: there is no CPU {number!r}. The scenario {have}.")
+    return shared[number]
+
+
 def own_level(now: Now) -> Level:
     """The running context's level (a preemptible task's has everything on)."""
     cpu = now.cpu
@@ -81,38 +103,33 @@ def own_level(now: Now) -> Level:
     return Level(now.context)
 
 
-def _set_level(now: Now, level: Level) -> None:
-    cpu = runs_on(now, "this operation")
-    stack = now[cpu]
-    below = stack[:-1] if stack and stack[-1].context is now.context else stack
-    if level == Level(now.context) and now.context.kind in ("task", "work"):
-        now[cpu] = below
-        softirq_exit(now, cpu)
-        became_preemptible(now)
-    else:
-        now[cpu] = (*below, level)
-
-
-def became_preemptible(now: Now, context: Context | None = None) -> None:
-    for listener in when_preemptible:
-        listener(now, context or now.context)
-
-
 def may_run(now: Now) -> None:
     """Waits unless the running context is the one that its CPU would execute next."""
     cpu = now.cpu
-    if cpu is None or cpu.private:
+    if cpu is None:
         return
     stack = now[cpu]
     if not stack or stack[-1].context is now.context:
         return
     top = stack[-1].context
     if top is not None:
-        now.wait(f"{cpu.name} is executing {top}", top)
-    if any(tasklet.may_start(now) for tasklet in now[cpu.softirqs]):
-        now.wait(f"{cpu.name} runs its softirqs first")
+        now.wait(f"waits for {cpu.name}, which is executing {top}", top)
+    due = [tasklet.context for tasklet in now[cpu.softirqs] if tasklet.may_start(now)]
+    if due:
+        now.wait(f"waits for {cpu.name}, which runs its softirqs first", *due)
     now[cpu] = stack[:-1]  # all of them were disabled meanwhile
     may_run(now)
+
+
+def in_atomic(now: Now) -> str | None:
+    """Why the running context must not sleep, in words; None if it may."""
+    kind = now.context.kind
+    if kind not in (*TASKS, "host"):
+        return "it is an interrupt handler" if kind in HARDIRQS else f"it is a {kind}"
+    return next((f"{what} are off".replace("n are", "n is") for what, off in _switches(own_level(now)) if off), None)
+
+
+# --- changing that ----------------------------------------------------------------------------
 
 
 def push(now: Now, cpu: Cpu, context: Context, *, irqs_on: bool) -> None:
@@ -121,14 +138,33 @@ def push(now: Now, cpu: Cpu, context: Context, *, irqs_on: bool) -> None:
 
 
 def pop(now: Now, cpu: Cpu) -> None:
-    """The running context returns to what it had interrupted; softirqs that are due come first."""
+    """The running context returns to what it had interrupted."""
     now[cpu] = now[cpu][:-1]
-    softirq_exit(now, cpu)
-    became_preemptible(now)
+    _became_preemptible(now)
+
+
+def _set_level(now: Now, level: Level) -> None:
+    cpu = runs_on(now, "this operation")
+    stack = now[cpu]
+    below = stack[:-1] if stack and stack[-1].context is now.context else stack
+    if level == Level(now.context) and now.context.kind in TASKS:
+        now[cpu] = below
+        _became_preemptible(now)
+    else:
+        now[cpu] = (*below, level)
+
+
+def _became_preemptible(now: Now) -> None:
+    for listener in when_preemptible:
+        listener(now, now.context)
 
 
 def softirq_exit(now: Now, cpu: Cpu) -> None:
-    """Where the kernel runs pending softirqs: on the way out of a handler, or as they are switched on.
+    """Where the kernel runs what softirqs are pending, before the task goes on.
+
+    That is on the way out of an interrupt handler and in local_bh_enable. (Elsewhere, as after
+    preempt_enable or local_irq_enable, the softirq thread runs them, sooner or later. Source:
+    __irq_exit_rcu, __local_bh_enable_ip and raise_softirq_irqoff in kernel/softirq.c, v6.1.)
 
     Nothing is due below another handler or softirq, where softirqs are off, or where all that
     waits is disabled.
@@ -136,40 +172,32 @@ def softirq_exit(now: Now, cpu: Cpu) -> None:
     stack = now[cpu]
     if stack:
         top = stack[-1]
-        if top.context is None or top.context.kind not in ("task", "work") or top.bh or not top.irqs_on:
+        if top.context is None or top.context.kind not in TASKS or top.bh or not top.irqs_on:
             return
     if any(tasklet.may_start(now) for tasklet in now[cpu.softirqs]):
         now[cpu] = (*stack, Level(None))
 
 
-def in_atomic(now: Now) -> str | None:
-    """Why the running context must not sleep, in words; None if it may."""
-    level = own_level(now)
-    kind = now.context.kind
-    if kind not in ("task", "work"):
-        return f"{now.context} is {'an interrupt handler' if kind in ('irq', 'ipi') else 'a ' + kind}"
-    if not level.irqs_on:
-        return "interrupts are off"
-    if level.preempt or level.bh:
-        return "preemption is off"
-    return None
-
-
 def change(now: Now, *, irqs_on: bool | None = None, preempt: int = 0, bh: int = 0) -> None:
     """Switches the running context's interrupts, preemption and softirqs."""
     level = own_level(now)
-    if level.preempt + preempt < 0 or level.bh + bh < 0:
-        what = "preemption" if preempt else "softirqs"
-        now.fail("error", f"{now.context} switches {what} on, which it had not switched off")
-    _set_level(
-        now,
-        Level(
-            now.context,
-            level.irqs_on if irqs_on is None else irqs_on,
-            level.preempt + preempt,
-            level.bh + bh,
-        ),
+    level = Level(
+        now.context,
+        level.irqs_on if irqs_on is None else irqs_on,
+        level.preempt + preempt,
+        level.bh + bh,
     )
+    if level.preempt < 0 or level.bh < 0:
+        what = "preemption" if level.preempt < 0 else "softirqs"
+        now.fail("error", f"{now.context} switches {what} on, which it had not switched off")
+    # The kernel warns of both (__local_bh_enable_ip in kernel/softirq.c, v6.1).
+    if bh and now.context.kind in HARDIRQS:
+        now.fail("error", f"{now.context} is an interrupt handler and switches softirqs {'off' if bh > 0 else 'on'}")
+    if bh < 0 and not level.irqs_on:
+        now.fail("error", f"{now.context} switches softirqs on while interrupts are off")
+    _set_level(now, level)
+    if bh < 0 and not level.bh:
+        softirq_exit(now, runs_on(now, "softirqs"))
 
 
 class _OnCpu(Operation):
@@ -178,7 +206,6 @@ class _OnCpu(Operation):
     effect: ClassVar[dict[str, Any]] = {}
 
     def step(self, now: Now) -> None:
-        runs_on(now, type(self).__name__)
         change(now, **self.effect)
 
 
@@ -207,13 +234,16 @@ class preempt_enable(_OnCpu):
 
 
 class local_bh_disable(_OnCpu):
-    """No tasklet runs on this CPU until softirqs are on again. Nests; preemption is off meanwhile."""
+    """No tasklet runs on this CPU until softirqs are on again. Nests; the task cannot be preempted meanwhile.
+
+    Fails in an interrupt handler, as ``local_bh_enable`` does.
+    """
 
     effect: ClassVar[dict[str, Any]] = {"bh": 1}
 
 
 class local_bh_enable(_OnCpu):
-    """Undoes one ``local_bh_disable``; tasklets that wait run at once."""
+    """Undoes one ``local_bh_disable``; tasklets that wait run at once. Fails while interrupts are off."""
 
     effect: ClassVar[dict[str, Any]] = {"bh": -1}
 
@@ -222,7 +252,6 @@ class local_irq_save(Operation):
     """Interrupts off; the result says whether they were on (for ``local_irq_restore``)."""
 
     def step(self, now: Now) -> bool:
-        runs_on(now, "local_irq_save")
         flags = own_level(now).irqs_on
         change(now, irqs_on=False)
         return flags
@@ -231,18 +260,19 @@ class local_irq_save(Operation):
 class local_irq_restore(Operation):
     """Interrupts as they were when ``flags`` was saved."""
 
-    flags: bool
+    flags: Any
+
+    def __post_init__(self) -> None:
+        check_flags(self)
 
     def step(self, now: Now) -> None:
-        runs_on(now, "local_irq_restore")
-        change(now, irqs_on=saved(self.flags))
+        change(now, irqs_on=self.flags)
 
 
-def saved(flags: Any) -> bool:
-    """Checks that ``flags`` came from an ``_irqsave`` operation."""
-    if not isinstance(flags, bool):
+def check_flags(operation: Any) -> None:
+    """Checks that an operation's ``flags`` came from one that saved them."""
+    if not isinstance(operation.flags, bool):
         raise ModelError(
-            f"the flags to restore are {flags!r}, which no _irqsave operation returned. "
-            "Write: flags = yield spin_lock_irqsave(lock)."
+            f"{type(operation).__name__} is to restore {operation.flags!r}, which no _irqsave operation returned. "
+            "Write: flags = yield spin_lock_irqsave(lock), or local_irq_save()."
         )
-    return flags

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .base import Context, Now, Operation, Shared
-from .cpu import change, own_level, runs_on, saved
+from .cpu import TASKS, change, check_flags, own_level, runs_on
 
 
 class Lock(Shared):
@@ -23,16 +23,20 @@ class Lock(Shared):
         return f"held by {value}" if value else "free"
 
 
-class SpinLock(Lock):
+class SpinningLock(Lock):
+    """A lock that is waited for by spinning."""
+
+
+class SpinLock(SpinningLock):
     """``spinlock_t``."""
 
 
-class RawSpinLock(SpinLock):
+class RawSpinLock(SpinningLock):
     """``raw_spinlock_t``: one that really spins also on a real-time kernel."""
 
 
 class Mutex(Lock):
-    """``struct mutex``."""
+    """``struct mutex``. Any of those who wait may be the next to get it."""
 
 
 def _acquire(now: Now, lock: Lock, verb: str, phase: int = 1) -> None:
@@ -52,51 +56,40 @@ def _release(now: Now, lock: Lock) -> None:
     now[lock] = None
 
 
-class _SpinLock(Operation):
+def _starts_to_spin(now: Now, lock: Lock) -> bool:
+    """Whether the context takes its CPU now, to hold it for as long as it spins.
+
+    On a CPU of its own, where no tasklet waits either, nobody can tell a context that spins from
+    one that is about to: there it is just blocked, which saves a state.
+    """
+    cpu = runs_on(now, "a spin lock")
+    return not (cpu.private and now[lock] is not None and not now[cpu.softirqs])
+
+
+# --- what all kinds of spin lock do -----------------------------------------------------------
+
+
+class _Take(Operation):
     """Takes a spin lock, with ``before`` done to the CPU first and for as long as it is held."""
 
-    lock: SpinLock
+    lock: SpinningLock
     before: ClassVar[dict[str, Any]] = {"preempt": 1}
 
     def step(self, now: Now) -> Any:
-        cpu = runs_on(now, type(self).__name__)
-        if now.phase == 0:
-            # On a CPU of its own nobody can tell a context that spins from one that is about to:
-            # there it is just blocked. Elsewhere the spinner takes its CPU first.
-            if not (cpu.private and now[self.lock] is not None):
-                change(now, **self.before)
+        if now.phase == 0 and _starts_to_spin(now, self.lock):
+            change(now, **self.before)
         _acquire(now, self.lock, "spins for")
 
 
-class spin_lock(_SpinLock):
-    """Takes the lock; interrupts stay as they are."""
+class _TakeSavingFlags(Operation):
+    """Takes a spin lock with interrupts off; the result says whether they were on."""
 
-
-class spin_lock_bh(_SpinLock):
-    """Takes the lock with softirqs off."""
-
-    before: ClassVar[dict[str, Any]] = {"bh": 1}
-
-
-class spin_lock_irq(_SpinLock):
-    """Takes the lock with interrupts off."""
-
-    before: ClassVar[dict[str, Any]] = {"irqs_on": False, "preempt": 1}
-
-
-class spin_lock_irqsave(Operation):
-    """Takes the lock with interrupts off; the result says whether they were on.
-
-    ``flags = yield spin_lock_irqsave(lock)``
-    """
-
-    lock: SpinLock
+    lock: SpinningLock
 
     def step(self, now: Now) -> bool:
-        cpu = runs_on(now, type(self).__name__)
         # While it spins, interrupts are off: the phase remembers what they were before.
         flags = own_level(now).irqs_on if now.phase == 0 else now.phase == _WERE_ON
-        if now.phase == 0 and not (cpu.private and now[self.lock] is not None):
+        if now.phase == 0 and _starts_to_spin(now, self.lock):
             change(now, irqs_on=False, preempt=1)
         _acquire(now, self.lock, "spins for", _WERE_ON if flags else _WERE_OFF)
         return flags
@@ -105,24 +98,10 @@ class spin_lock_irqsave(Operation):
 _WERE_ON, _WERE_OFF = 1, 2
 
 
-class spin_trylock(Operation):
-    """Takes the lock if it is free; the result says whether it did."""
-
-    lock: SpinLock
-
-    def step(self, now: Now) -> bool:
-        runs_on(now, "spin_trylock")
-        if now[self.lock] is not None:
-            return False
-        change(now, preempt=1)
-        now[self.lock] = now.context
-        return True
-
-
-class _SpinUnlock(Operation):
+class _Release(Operation):
     """Releases a spin lock, then does ``after`` to the CPU."""
 
-    lock: SpinLock
+    lock: SpinningLock
     after: ClassVar[dict[str, Any]] = {"preempt": -1}
 
     def step(self, now: Now) -> None:
@@ -130,43 +109,105 @@ class _SpinUnlock(Operation):
         change(now, **self.after)
 
 
-class spin_unlock(_SpinUnlock):
-    """Releases the lock; interrupts stay as they are."""
+class _ReleaseRestoringFlags(Operation):
+    """Releases a spin lock and puts interrupts back as they were when ``flags`` was saved."""
 
+    lock: SpinningLock
+    flags: Any
 
-class spin_unlock_bh(_SpinUnlock):
-    """Releases the lock and switches softirqs on again."""
-
-    after: ClassVar[dict[str, Any]] = {"bh": -1}
-
-
-class spin_unlock_irq(_SpinUnlock):
-    """Releases the lock and switches interrupts on, **whatever they were before**."""
-
-    after: ClassVar[dict[str, Any]] = {"irqs_on": True, "preempt": -1}
-
-
-class spin_unlock_irqrestore(Operation):
-    """Releases the lock and puts interrupts back as they were when ``flags`` was saved."""
-
-    lock: SpinLock
-    flags: bool
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flags(self)
 
     def step(self, now: Now) -> None:
         _release(now, self.lock)
-        change(now, irqs_on=saved(self.flags), preempt=-1)
+        change(now, irqs_on=self.flags, preempt=-1)
 
 
-class raw_spin_lock_irqsave(spin_lock_irqsave):
+# --- spin locks -------------------------------------------------------------------------------
+
+
+class spin_lock(_Take):
+    """Takes the lock; interrupts stay as they are."""
+
+    lock: SpinLock
+
+
+class spin_lock_bh(_Take):
+    """Takes the lock with softirqs off."""
+
+    lock: SpinLock
+    before: ClassVar[dict[str, Any]] = {"bh": 1}
+
+
+class spin_lock_irq(_Take):
+    """Takes the lock with interrupts off."""
+
+    lock: SpinLock
+    before: ClassVar[dict[str, Any]] = {"irqs_on": False, "preempt": 1}
+
+
+class spin_lock_irqsave(_TakeSavingFlags):
+    """Takes the lock with interrupts off; the result says whether they were on.
+
+    ``flags = yield spin_lock_irqsave(lock)``
+    """
+
+    lock: SpinLock
+
+
+class spin_trylock(Operation):
+    """Takes the lock if it is free; the result says whether it did."""
+
+    lock: SpinLock
+
+    def step(self, now: Now) -> bool:
+        if now[self.lock] is not None:
+            return False
+        change(now, preempt=1)
+        now[self.lock] = now.context
+        return True
+
+
+class spin_unlock(_Release):
+    """Releases the lock; interrupts stay as they are."""
+
+    lock: SpinLock
+
+
+class spin_unlock_bh(_Release):
+    """Releases the lock and switches softirqs on again; tasklets that wait run at once."""
+
+    lock: SpinLock
+    after: ClassVar[dict[str, Any]] = {"bh": -1}
+
+
+class spin_unlock_irq(_Release):
+    """Releases the lock and switches interrupts on, **whatever they were before**."""
+
+    lock: SpinLock
+    after: ClassVar[dict[str, Any]] = {"irqs_on": True, "preempt": -1}
+
+
+class spin_unlock_irqrestore(_ReleaseRestoringFlags):
+    """Releases the lock and puts interrupts back as they were when ``flags`` was saved."""
+
+    lock: SpinLock
+
+
+class raw_spin_lock_irqsave(_TakeSavingFlags):
     """As ``spin_lock_irqsave``, for a raw lock."""
 
     lock: RawSpinLock
 
 
-class raw_spin_unlock_irqrestore(spin_unlock_irqrestore):
+class raw_spin_unlock_irqrestore(_ReleaseRestoringFlags):
     """As ``spin_unlock_irqrestore``, for a raw lock."""
 
     lock: RawSpinLock
+
+
+# --- mutexes ------------------------------------------------------------------------------------
 
 
 class mutex_lock(Operation):
@@ -176,17 +217,17 @@ class mutex_lock(Operation):
     sleeps: ClassVar[bool] = True
 
     def step(self, now: Now) -> None:
-        runs_on(now, "mutex_lock")
         _acquire(now, self.lock, "waits for")
 
 
 class mutex_trylock(Operation):
-    """Takes the mutex if it is free; the result says whether it did. Never sleeps."""
+    """Takes the mutex if it is free; the result says whether it did. Never sleeps; not for handlers."""
 
     lock: Mutex
 
     def step(self, now: Now) -> bool:
-        runs_on(now, "mutex_trylock")
+        if now.context.kind not in TASKS:
+            now.fail("error", f"{now.context} is no task and calls {self}: a mutex belongs to a task")
         if now[self.lock] is not None:
             return False
         now[self.lock] = now.context

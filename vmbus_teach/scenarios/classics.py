@@ -123,7 +123,7 @@ class ListMovePutOnFirst(ListMove):
 
 
 class Peterson(Scenario):
-    """Two threads keep each other out of a critical section, over and over, with nothing but reads and writes."""
+    """Two threads keep each other out of a critical section for ever, with nothing but reads and writes."""
 
     def setup(self):
         self.wants = [Cell(False), Cell(False)]

@@ -1,0 +1,843 @@
+"""A second opinion on every verdict: a brute force that shares no code with the engine.
+
+A ``Case`` is a small kernel race as plain data: programs are tuples of operations such as
+``("spin_lock", "a")`` or ``("raise", "irq0")``. ``judge(case)`` executes every schedule of it, on a
+state that is one dictionary, by the rules below. They were written from the documented meaning of
+the operations and from the real kernel, and are kept as naive as possible: nothing is merged,
+nothing is remembered but whole states, and every rule is in this file.
+
+What is *not* compared is how the engine gets there (its states, nodes and footprints).
+
+A program has two registers of its own: ``r``, the last result, and a stack of saved interrupt flags.
+
+    ("read", x)  ("load", x)        r = x            ("write", x, v)  ("store", x, v)      x = v
+    ("put", x, d)                   x = r + d        ("fetch_add", x)                      r = ++x
+    ("xchg", x, v)                  r, x = x, v      ("cmpxchg", x, old, new)              r = x, ...
+    ("until", x, v)                 wait for x == v  ("choose", (v, ...))                  r = any of them
+    ("if", k, yes, no)              goes on in yes where r == k, else in no; takes no step
+    ("point", i)                    r = object i; takes no step
+    ("use",) ("set",) ("kfree",) ("kfree_rcu",)      on the object in r; nothing at all if r holds none
+    ("alloc",)                      r = a new object
+
+and the rest as the kernel spells it, see ``Oracle``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+ALLOCATED, FREED = "allocated", "freed"
+DUE = "softirqs"  # on top of a CPU's stack: its tasklets come before anything below
+
+SLEEPS = {
+    "mutex_lock", "synchronize_rcu", "rcu_barrier", "flush_work", "cancel_work_sync", "flush_workqueue", "wait",
+}  # fmt: skip
+#: Operations on memory: whether they read and write.
+ACCESS = {
+    "read": "r", "load": "r", "until": "r", "use": "r", "write": "w", "store": "w", "put": "w", "set": "w",
+    "fetch_add": "rw", "xchg": "rw", "cmpxchg": "rw",
+}  # fmt: skip
+ON_OBJECTS = {"use", "set", "kfree", "kfree_rcu"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A race as data. ``tasks`` are (place, program) with a place of 0, 1, ... (a CPU), "own" or "host"."""
+
+    tasks: tuple
+    cpus: int = 0
+    irqs: tuple = ()  # (cpu, program): "irq0", "irq1", ...
+    tasklets: tuple = ()  # program: "t0", ...
+    works: tuple = ()  # program: "w0", ...
+    queues: tuple = ((False, None),)  # (ordered, cpu or None): "q0", ...
+    objects: int = 0  # there from the start; the pointer p holds the first
+    invariant: tuple | None = None  # (cell, v): the cell is never v
+    at_end: tuple | None = None  # (cell, v): the cell is v in the end
+
+
+CELLS = ("x", "y", "p")
+SPINLOCKS = ("a", "b")
+MUTEXES = ("m", "n")
+COMPLETIONS = ("c",)
+MAX_OBJECTS = 6
+
+
+class Verdict(NamedTuple):
+    """All that two independent searches must agree on."""
+
+    outcomes: frozenset
+    seen: frozenset  # kinds of failures
+    schedules: int | None  # None: infinitely many
+    failing: dict  # kind of failure -> schedules that end in it (empty where they are infinitely many)
+    states: int = 0
+
+
+class TooMany(Exception):
+    """The case has more states than a brute force should look at."""
+
+
+class Blocked(Exception):
+    """There is no such step now."""
+
+
+class Failed(Exception):
+    """The step fails a check: its schedule ends."""
+
+
+class Run(NamedTuple):
+    """A context in its program: on which CPU, what is left of the program, registers, how far in its operation."""
+
+    cpu: object
+    todo: tuple
+    r: object = 0
+    flags: tuple = ()
+    phase: int = 0
+
+
+class Oracle:
+    """The rules. Every ``do_...`` method is one operation: (state, who, its position) -> new value of r."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.kind, self.start_at, self.program = {}, {}, {}
+        for i, (place, program) in enumerate(case.tasks):
+            name = f"task{i}"
+            self.kind[name] = "host" if place == "host" else "task"
+            self.start_at[name] = {"host": None, "own": f"own {name}"}.get(place, place)
+            self.program[name] = program
+        for i, (cpu, program) in enumerate(case.irqs):
+            self._context(f"irq{i}", "irq", cpu, program)
+        for i, program in enumerate(case.tasklets):
+            self._context(f"t{i}", "tasklet", None, program)
+        for i, program in enumerate(case.works):
+            self._context(f"w{i}", "work", f"own w{i}", program)
+        for cpu in range(case.cpus):
+            self._context(f"ipi{cpu}", "ipi", cpu, ())
+        self._context("rcu", "rcu", "own rcu", ())
+        self.cpus = {*range(case.cpus), *(cpu for cpu in self.start_at.values() if cpu is not None)}
+
+    def _context(self, name, kind, cpu, program):
+        self.kind[name], self.start_at[name], self.program[name] = kind, cpu, program
+
+    def initial(self) -> dict:
+        case = self.case
+        s = {("cell", x): 0 for x in CELLS}
+        if case.objects:
+            s["cell", "p"] = ("object", 0)
+        for i in range(MAX_OBJECTS):
+            s["object", i] = ALLOCATED if i < case.objects else None
+            s["field", i] = 0
+        s["objects"] = case.objects
+        s.update({("lock", name): None for name in SPINLOCKS + MUTEXES})
+        s.update({("completion", name): 0 for name in COMPLETIONS})
+        for cpu in sorted(self.cpus, key=str):
+            s["stack", cpu] = ()
+            s["softirqs", cpu] = ()
+            s["calls", cpu] = ()
+        for name, kind in self.kind.items():
+            s["depth", name] = 0
+            if kind == "irq":
+                s["pending", name] = False
+            if kind == "tasklet":
+                s["scheduled", name], s["running", name], s["disabled", name] = None, False, 0
+            if kind == "work":
+                s["queued", name], s["running", name], s["waiters", name] = None, None, ()
+                s["cancelling", name] = False
+        for i in range(len(case.queues)):
+            s["queue", f"q{i}"], s["busy", f"q{i}"] = (), None
+        s["grace"], s["callbacks"] = (), ()
+        for name, kind in self.kind.items():
+            s["at", name] = None
+            if kind in ("task", "host"):
+                run = settle(Run(self.start_at[name], self.program[name]))
+                s["at", name] = run if run.todo else None
+        return s
+
+    # --- one step ----------------------------------------------------------------------------
+
+    def moves(self, s: dict):
+        """Every possible step: (who, what failed or None, the state after it)."""
+        for who in self.kind:
+            if s["at", who] is None:
+                continue
+            for choice in self._choices(s, who):
+                after = dict(s)
+                try:
+                    self._step(after, who, choice)
+                except Blocked:
+                    continue
+                except Failed as failed:
+                    yield who, failed.args[0], None
+                    continue
+                self._forget_readers_that_left(after)
+                yield who, None, after
+
+    def _choices(self, s, who):
+        at = s["at", who]
+        if isinstance(at, Run):
+            return at.todo[0][1] if at.todo[0][0] == "choose" else (None,)
+        if who == "rcu":  # any callback whose readers have left and that is the first of its caller
+            by = [callback[0] for callback in s["callbacks"]]
+            return [i for i, (me, readers, _) in enumerate(s["callbacks"]) if not readers and me not in by[:i]]
+        return (None,)
+
+    def _step(self, s, who, choice):
+        at = s["at", who]
+        if not isinstance(at, Run):
+            getattr(self, f"start_{self.kind[who]}")(s, who, choice)
+            return
+        self._may_run(s, who, at.cpu)
+        name, *args = at.todo[0]
+        if name in ("use", "set") and s["object", at.r[1]] == FREED:
+            raise Failed("use-after-free")
+        if name in SLEEPS and (not self._task(who) or s["depth", who] or level(s, who, at.cpu)[1:] != (True, 0, 0)):
+            raise Failed("sleep-in-atomic")
+        if name == "choose":
+            result = choice
+        else:
+            result = getattr(self, f"do_{name}")(s, who, at, *args)
+        if s["at", who] is not at:  # it waits in the middle of its operation
+            return
+        run = at if result is None else at._replace(r=result)
+        if name in ("spin_lock_irqsave", "local_irq_save"):
+            run = at._replace(flags=(*at.flags, result))
+        if name in ("spin_unlock_irqrestore", "local_irq_restore"):
+            run = at._replace(flags=at.flags[:-1])
+        self._go_on(s, who, run._replace(todo=at.todo[1:], phase=0))
+
+    def _go_on(self, s, who, run):
+        """The next operation; or the program returns, as part of the step that came before."""
+        run = settle(run)
+        s["at", who] = run
+        if run.todo:
+            return
+        if any(s["lock", lock] == who for lock in SPINLOCKS + MUTEXES):
+            raise Failed("error")
+        kind = self.kind[who]
+        if kind != "host":
+            _, irqs_on, preempt, bh = level(s, who, run.cpu)
+            if s["depth", who] or preempt or bh or (not irqs_on and kind not in ("irq", "ipi")):
+                raise Failed("error")
+        s["at", who] = None
+        if kind not in ("task", "host"):
+            getattr(self, f"end_{kind}")(s, who, run.cpu)
+
+    def _wait(self, s, who, phase=1):
+        """The operation has begun, and can't be completed now."""
+        s["at", who] = s["at", who]._replace(phase=phase)
+
+    # --- CPUs ------------------------------------------------------------------------------------
+
+    def _task(self, who):
+        return self.kind[who] in ("task", "work")
+
+    def _may_run(self, s, who, cpu):
+        """Only what is on top of its CPU may step; softirqs that are due come first."""
+        if cpu is None:
+            return
+        stack = s["stack", cpu]
+        while stack and stack[-1][0] == DUE and not self._startable(s, cpu):
+            stack = stack[:-1]
+        if stack and stack[-1][0] != who:
+            raise Blocked
+        s["stack", cpu] = stack
+
+    def _startable(self, s, cpu):
+        return [t for t in s["softirqs", cpu] if not s["disabled", t] and not s["running", t]]
+
+    def _softirqs_come_due(self, s, cpu):
+        """Asked on the way out of a handler or tasklet, and when softirqs are switched on again."""
+        stack = s["stack", cpu]
+        if stack:
+            top, irqs_on, _, bh = stack[-1]
+            if not self.kind.get(top) in ("task", "work") or not irqs_on or bh:
+                return
+        if self._startable(s, cpu):
+            s["stack", cpu] = (*stack, (DUE, True, 0, 0))
+
+    def _change(self, s, who, at, irqs_on=None, preempt=0, bh=0):
+        stack = s["stack", at.cpu]
+        _, old_irqs, old_preempt, old_bh = level(s, who, at.cpu)
+        new = (who, old_irqs if irqs_on is None else irqs_on, old_preempt + preempt, old_bh + bh)
+        if new[2] < 0 or new[3] < 0:
+            raise Failed("error")
+        below = stack[:-1] if stack and stack[-1][0] == who else stack
+        if self._task(who) and new[1:] == (True, 0, 0):
+            s["stack", at.cpu] = below  # it can be preempted again
+        else:
+            s["stack", at.cpu] = (*below, new)
+        if self._task(who) and bh < 0 and not new[3]:
+            self._softirqs_come_due(s, at.cpu)
+
+    def _push(self, s, cpu, who, irqs_on):
+        s["stack", cpu] = (*s["stack", cpu], (who, irqs_on, 0, 0))
+
+    def _pop(self, s, cpu, who):
+        assert s["stack", cpu][-1][0] == who
+        s["stack", cpu] = s["stack", cpu][:-1]
+        self._softirqs_come_due(s, cpu)
+
+    def do_preempt_disable(self, s, who, at):
+        self._change(s, who, at, preempt=1)
+
+    def do_preempt_enable(self, s, who, at):
+        self._change(s, who, at, preempt=-1)
+
+    def do_local_bh_disable(self, s, who, at):
+        self._change(s, who, at, bh=1)
+
+    def do_local_bh_enable(self, s, who, at):
+        self._change(s, who, at, bh=-1)
+
+    def do_local_irq_disable(self, s, who, at):
+        self._change(s, who, at, irqs_on=False)
+
+    def do_local_irq_enable(self, s, who, at):
+        self._change(s, who, at, irqs_on=True)
+
+    def do_local_irq_save(self, s, who, at):
+        flags = level(s, who, at.cpu)[1]
+        self._change(s, who, at, irqs_on=False)
+        return flags
+
+    def do_local_irq_restore(self, s, who, at):
+        self._change(s, who, at, irqs_on=at.flags[-1] if at.flags else True)
+
+    # --- memory ------------------------------------------------------------------------------------
+
+    def do_read(self, s, who, at, x):
+        return s["cell", x]
+
+    do_load = do_read
+
+    def do_write(self, s, who, at, x, value):
+        s["cell", x] = value
+
+    do_store = do_write
+
+    def do_put(self, s, who, at, x, add):
+        s["cell", x] = at.r if isinstance(at.r, tuple) else at.r + add
+
+    def do_fetch_add(self, s, who, at, x):
+        s["cell", x] += 1
+        return s["cell", x]
+
+    def do_xchg(self, s, who, at, x, value):
+        old, s["cell", x] = s["cell", x], value
+        return old
+
+    def do_cmpxchg(self, s, who, at, x, old, new):
+        found = s["cell", x]
+        if found == old:
+            s["cell", x] = new
+        return found
+
+    def do_until(self, s, who, at, x, value):
+        if s["cell", x] != value:
+            raise Blocked
+
+    def do_mb(self, s, who, at):
+        pass
+
+    def do_alloc(self, s, who, at):
+        number = s["objects"]
+        s["object", number] = ALLOCATED
+        s["objects"] = number + 1
+        return ("object", number)
+
+    def do_use(self, s, who, at):
+        pass
+
+    def do_set(self, s, who, at):
+        s["field", at.r[1]] = 1
+
+    def do_kfree(self, s, who, at):
+        self._free(s, at.r)
+
+    def _free(self, s, thing):
+        if s["object", thing[1]] == FREED:
+            raise Failed("double-free")
+        s["object", thing[1]] = FREED
+
+    # --- locks ---------------------------------------------------------------------------------------
+
+    def _spin(self, s, who, at, lock, phase=1, **before):
+        """Takes the CPU, then the lock. On a CPU of its own a context that must wait is just blocked."""
+        if at.phase == 0 and not (isinstance(at.cpu, str) and s["lock", lock]):
+            self._change(s, who, at, **before)
+            if s["lock", lock]:
+                return self._wait(s, who, phase)
+        if s["lock", lock]:
+            raise Blocked
+        s["lock", lock] = who
+
+    def _unlock(self, s, who, lock):
+        if s["lock", lock] != who:
+            raise Failed("error")
+        s["lock", lock] = None
+
+    def do_spin_lock(self, s, who, at, lock):
+        self._spin(s, who, at, lock, preempt=1)
+
+    def do_spin_lock_bh(self, s, who, at, lock):
+        self._spin(s, who, at, lock, bh=1)
+
+    def do_spin_lock_irq(self, s, who, at, lock):
+        self._spin(s, who, at, lock, irqs_on=False, preempt=1)
+
+    def do_spin_lock_irqsave(self, s, who, at, lock):
+        flags = {0: level(s, who, at.cpu)[1], 1: True, 2: False}[at.phase]
+        self._spin(s, who, at, lock, phase=1 if flags else 2, irqs_on=False, preempt=1)
+        return flags
+
+    def do_spin_trylock(self, s, who, at, lock):
+        if s["lock", lock]:
+            return 0
+        self._change(s, who, at, preempt=1)
+        s["lock", lock] = who
+        return 1
+
+    def do_spin_unlock(self, s, who, at, lock):
+        self._unlock(s, who, lock)
+        self._change(s, who, at, preempt=-1)
+
+    def do_spin_unlock_bh(self, s, who, at, lock):
+        self._unlock(s, who, lock)
+        self._change(s, who, at, bh=-1)
+
+    def do_spin_unlock_irq(self, s, who, at, lock):
+        self._unlock(s, who, lock)
+        self._change(s, who, at, irqs_on=True, preempt=-1)
+
+    def do_spin_unlock_irqrestore(self, s, who, at, lock):
+        self._unlock(s, who, lock)
+        self._change(s, who, at, irqs_on=at.flags[-1] if at.flags else True, preempt=-1)
+
+    def do_mutex_lock(self, s, who, at, lock):
+        if s["lock", lock]:
+            raise Blocked
+        s["lock", lock] = who
+
+    def do_mutex_trylock(self, s, who, at, lock):
+        if s["lock", lock]:
+            return 0
+        s["lock", lock] = who
+        return 1
+
+    def do_mutex_unlock(self, s, who, at, lock):
+        self._unlock(s, who, lock)
+
+    # --- completions -----------------------------------------------------------------------------------
+
+    def do_complete(self, s, who, at, c):
+        if s["completion", c] != "all":
+            s["completion", c] += 1
+
+    def do_complete_all(self, s, who, at, c):
+        s["completion", c] = "all"
+
+    def do_reinit(self, s, who, at, c):
+        s["completion", c] = 0
+
+    def do_wait(self, s, who, at, c):
+        if s["completion", c] == 0:
+            raise Blocked
+        if s["completion", c] != "all":
+            s["completion", c] -= 1
+
+    def do_done(self, s, who, at, c):
+        return int(s["completion", c] != 0)
+
+    # --- interrupts --------------------------------------------------------------------------------------
+
+    def do_raise(self, s, who, at, irq):
+        s["pending", irq] = True
+        if s["at", irq] is None:
+            s["at", irq] = "arrives"
+
+    def _irqs_must_be_on(self, s, cpu):
+        if s["stack", cpu] and not s["stack", cpu][-1][1]:
+            raise Blocked
+
+    def start_irq(self, s, irq, _):
+        cpu = self.start_at[irq]
+        self._irqs_must_be_on(s, cpu)
+        s["pending", irq] = False
+        self._push(s, cpu, irq, irqs_on=False)
+        self._go_on(s, irq, Run(cpu, self.program[irq]))
+
+    def end_irq(self, s, irq, cpu):
+        self._pop(s, cpu, irq)
+        if s["pending", irq]:
+            s["at", irq] = "arrives"
+
+    def do_call(self, s, who, at, target, program, wait):
+        ipi, here = f"ipi{target}", target == at.cpu
+        if at.phase == 0:
+            if self.kind[who] in ("irq", "ipi", "tasklet"):
+                raise Failed("error")
+            call = (who, program, wait or here, here)
+            if here:
+                s["calls", target] = (call, *s["calls", target])
+                self._push(s, target, ipi, irqs_on=False)
+                self._go_on(s, ipi, Run(target, program))
+            else:
+                s["calls", target] = (*s["calls", target], call)
+                s["at", ipi] = s["at", ipi] or "arrives"
+                if wait:
+                    self._change(s, who, at, preempt=1)
+        if any(call[0] == who and call[2] for call in s["calls", target]):
+            if at.phase:
+                raise Blocked
+            self._wait(s, who)
+        elif wait and not here:
+            self._change(s, who, at, preempt=-1)
+
+    def start_ipi(self, s, ipi, _):
+        cpu = self.start_at[ipi]
+        self._irqs_must_be_on(s, cpu)
+        self._push(s, cpu, ipi, irqs_on=False)
+        self._go_on(s, ipi, Run(cpu, s["calls", cpu][0][1]))
+
+    def end_ipi(self, s, ipi, cpu):
+        (*_, here), *rest = s["calls", cpu]
+        s["calls", cpu] = tuple(rest)
+        if rest and not here:  # one interrupt for all calls that are there
+            self._go_on(s, ipi, Run(cpu, rest[0][1]))
+            return
+        self._pop(s, cpu, ipi)
+        if rest:
+            s["at", ipi] = "arrives"
+
+    # --- tasklets ------------------------------------------------------------------------------------------
+
+    def do_tasklet_schedule(self, s, who, at, t):
+        if s["scheduled", t] is None:
+            s["scheduled", t] = at.cpu
+            s["softirqs", at.cpu] = (*s["softirqs", at.cpu], t)
+            s["at", t] = s["at", t] or "starts"
+
+    def do_tasklet_disable(self, s, who, at, t):
+        if at.phase == 0:
+            s["disabled", t] += 1
+        if s["running", t]:
+            if at.phase:
+                raise Blocked
+            self._wait(s, who)
+
+    def do_tasklet_enable(self, s, who, at, t):
+        if not s["disabled", t]:
+            raise Failed("error")
+        s["disabled", t] -= 1
+
+    def start_tasklet(self, s, t, _):
+        cpu = s["scheduled", t]
+        stack = s["stack", cpu]
+        if stack and stack[-1][0] == DUE:
+            stack = stack[:-1]
+        elif stack:
+            top, irqs_on, _, bh = stack[-1]
+            if not self._task(top) or not irqs_on or bh:
+                raise Blocked
+        if [t] != self._startable(s, cpu)[:1]:
+            raise Blocked
+        s["softirqs", cpu] = tuple(other for other in s["softirqs", cpu] if other != t)
+        s["scheduled", t], s["running", t], s["stack", cpu] = None, True, stack
+        self._push(s, cpu, t, irqs_on=True)
+        self._go_on(s, t, Run(cpu, self.program[t]))
+
+    def end_tasklet(self, s, t, cpu):
+        s["running", t] = False
+        if s["scheduled", t] is not None:
+            s["at", t] = "starts"
+        self._pop(s, cpu, t)
+
+    # --- RCU ---------------------------------------------------------------------------------------------------
+
+    def _readers(self, s):
+        """Everybody inside rcu_read_lock or with interrupts, softirqs or preemption off (handlers, too)."""
+        inside = {who for who in self.kind if s["depth", who]}
+        for cpu in self.cpus:
+            inside.update(entry[0] for entry in s["stack", cpu] if entry[0] != DUE)
+        return frozenset(inside)
+
+    def _forget_readers_that_left(self, s):
+        """After each step: who is outside now is waited for by no grace period any more."""
+        if s["grace"] or s["callbacks"]:
+            inside = self._readers(s)
+            s["grace"] = tuple((who, readers & inside) for who, readers in s["grace"])
+            s["callbacks"] = tuple((by, readers & inside, what) for by, readers, what in s["callbacks"])
+
+    def do_rcu_read_lock(self, s, who, at):
+        s["depth", who] += 1
+
+    def do_rcu_read_unlock(self, s, who, at):
+        if not s["depth", who]:
+            raise Failed("error")
+        s["depth", who] -= 1
+
+    def do_synchronize_rcu(self, s, who, at):
+        if at.phase == 0:
+            readers = self._readers(s)
+            if readers:
+                s["grace"] = (*s["grace"], (who, readers))
+                self._wait(s, who)
+            return
+        if (who, frozenset()) not in s["grace"]:
+            raise Blocked
+        s["grace"] = tuple(entry for entry in s["grace"] if entry[0] != who)
+
+    def _after_a_grace_period(self, s, who, what):
+        s["callbacks"] = (*s["callbacks"], (who, self._readers(s), what))
+        s["at", "rcu"] = s["at", "rcu"] or "grace ends"
+
+    def do_call_rcu(self, s, who, at, program):
+        self._after_a_grace_period(s, who, ("call", program))
+
+    def do_kfree_rcu(self, s, who, at):
+        self._after_a_grace_period(s, who, ("free", at.r))
+
+    def do_rcu_barrier(self, s, who, at):
+        if at.phase == 0:
+            if not s["callbacks"] and s["at", "rcu"] is None:
+                return
+            self._after_a_grace_period(s, who, ("barrier", who))
+            self._wait(s, who)
+        elif any(what == ("barrier", who) for _, _, what in s["callbacks"]):
+            raise Blocked
+
+    def start_rcu(self, s, rcu, choice):
+        callbacks = s["callbacks"]
+        _, _, (what, argument) = callbacks[choice]
+        s["callbacks"] = callbacks[:choice] + callbacks[choice + 1 :]
+        if what == "call":
+            self._push(s, "own rcu", "rcu", irqs_on=True)
+            self._go_on(s, "rcu", Run("own rcu", argument))
+            return
+        if what == "free":
+            self._free(s, argument)
+        s["at", "rcu"] = "grace ends" if s["callbacks"] else None
+
+    def end_rcu(self, s, rcu, cpu):
+        self._pop(s, cpu, rcu)
+        s["at", "rcu"] = "grace ends" if s["callbacks"] else None
+
+    # --- work --------------------------------------------------------------------------------------------------
+
+    def do_queue_work(self, s, who, at, q, w):
+        if s["queued", w] is not None or s["cancelling", w]:
+            return 0
+        s["queued", w] = q
+        s["queue", q] = (*s["queue", q], w)
+        s["at", w] = s["at", w] or "starts"
+        return 1
+
+    def start_work(self, s, w, _):
+        q = s["queued", w]
+        ordered, cpu = self.case.queues[int(q[1:])]
+        cpu = self.start_at[w] if cpu is None else cpu
+        self._may_run(s, w, cpu)  # the worker needs its CPU to take the item
+        if ordered and s["busy", q]:
+            raise Blocked
+        if [other for other in s["queue", q] if not s["running", other]][:1] != [w]:
+            raise Blocked
+        s["queue", q] = tuple(other for other in s["queue", q] if other != w)
+        if ordered:
+            s["busy", q] = w
+        s["queued", w], s["running", w] = None, q
+        s["waiters", w] = tuple((who, "running") for who, _ in s["waiters", w])
+        self._go_on(s, w, Run(cpu, self.program[w]))
+
+    def end_work(self, s, w, cpu):
+        q, s["running", w] = s["running", w], None
+        if s["busy", q] == w:
+            s["busy", q] = None
+        s["waiters", w] = tuple(entry for entry in s["waiters", w] if entry[1] == "queued")
+        if s["queued", w] is not None:
+            s["at", w] = "starts"
+
+    def _await(self, s, who, at, works):
+        """Waits for these; True once, or if, none of them makes it wait any more."""
+        waits = any(who == other for w in self._works() for other, _ in s["waiters", w])
+        if at.phase and waits:
+            raise Blocked
+        if waits:
+            self._wait(s, who)
+
+    def _works(self):
+        return [name for name, kind in self.kind.items() if kind == "work"]
+
+    def _register(self, s, who, w, queued):
+        stage = "queued" if queued else "running" if s["running", w] else None
+        if stage:
+            s["waiters", w] = (*s["waiters", w], (who, stage))
+        return stage is not None
+
+    def do_flush_work(self, s, who, at, w):
+        waited = True if at.phase else self._register(s, who, w, s["queued", w] is not None)
+        self._await(s, who, at, [w])
+        return int(waited)
+
+    def do_flush_workqueue(self, s, who, at, q):
+        for w in self._works() if at.phase == 0 else ():
+            if q in (s["queued", w], s["running", w]):
+                self._register(s, who, w, s["queued", w] == q)
+        self._await(s, who, at, self._works())
+
+    def do_cancel_work_sync(self, s, who, at, w):
+        if at.phase == 0:
+            was_queued = s["queued", w] is not None
+            if was_queued:
+                q, s["queued", w] = s["queued", w], None
+                s["queue", q] = tuple(other for other in s["queue", q] if other != w)
+                s["waiters", w] = tuple(entry for entry in s["waiters", w] if entry[1] == "running")
+                if not s["running", w]:
+                    s["at", w] = None
+            if s["running", w]:
+                self._register(s, who, w, False)
+                s["cancelling", w] = True  # until it returns, the item can't be queued
+                self._wait(s, who, 2 if was_queued else 1)
+            return int(was_queued)
+        if any(who == other for other, _ in s["waiters", w]):
+            raise Blocked
+        s["cancelling", w] = False
+        return int(at.phase == 2)
+
+
+def settle(run: Run) -> Run:
+    """Passes over what takes no step: branches, and operations on no object."""
+    todo, r = run.todo, run.r
+    while todo:
+        name, *args = todo[0]
+        if name == "if":
+            value, yes, no = args
+            todo = (yes if r == value else no) + todo[1:]
+        elif name == "point":
+            r, todo = ("object", args[0]), todo[1:]
+        elif name in ON_OBJECTS and not isinstance(r, tuple):
+            todo = todo[1:]
+        else:
+            break
+    return run._replace(todo=todo, r=r)
+
+
+def level(s: dict, who: str, cpu: object) -> tuple:
+    """(who, interrupts on, preemption off, softirqs off) for a context that runs on this CPU."""
+    stack = s["stack", cpu]
+    return stack[-1] if stack and stack[-1][0] == who else (who, True, 0, 0)
+
+
+# --- all schedules -----------------------------------------------------------------------------------
+
+
+def outcome(s: dict) -> tuple:
+    """What remains at the end: memory."""
+    return tuple(value for key, value in s.items() if key[0] in ("cell", "object", "field"))
+
+
+def races(s: dict) -> bool:
+    """Whether two contexts stand at accesses to one cell, one of which writes and one of which is plain."""
+    standing = []
+    for key, at in s.items():
+        if key[0] == "at" and isinstance(at, Run) and at.todo[0][0] in ACCESS:
+            name, *args = at.todo[0]
+            cell = at.r if name in ON_OBJECTS else args[0]
+            standing.append((cell, ACCESS[name], name in ("load", "store")))
+    return any(
+        one[0] == two[0] and "w" in one[1] + two[1] and (one[2] or two[2])
+        for i, one in enumerate(standing)
+        for two in standing[:i]
+    )
+
+
+def end_failures(case: Case, s: dict) -> list:
+    """What is wrong with a state in which nobody can step."""
+    if any(at is not None for key, at in s.items() if key[0] == "at"):
+        return ["deadlock"]
+    wrong = []
+    if case.at_end and s["cell", case.at_end[0]] != case.at_end[1]:
+        wrong.append("at_end")
+    pointed_at = {s["cell", x][1] for x in CELLS if isinstance(s["cell", x], tuple)}
+    for i in range(s["objects"]):
+        known_at_start = i < case.objects and i != 0  # belongs to the case itself, which no cell ever led to
+        if s["object", i] == ALLOCATED and i not in pointed_at and not known_at_start:
+            wrong.append("leak")
+    return wrong
+
+
+def judge(case: Case, max_states: int = 4000) -> Verdict:
+    """Every schedule, depth first; a whole state that was met before is not looked at again."""
+    oracle, known, outcomes, seen = Oracle(case), {}, set(), set()
+    open_states: set = set()
+    endless = False
+
+    def look(s: dict) -> Counter:
+        nonlocal endless
+        at = tuple(s.values())
+        if at in known:
+            return known[at]
+        if at in open_states:
+            endless = True
+            return Counter()
+        if len(known) + len(open_states) >= max_states:
+            raise TooMany
+        open_states.add(at)
+        known[at] = counts = visit(s)
+        open_states.discard(at)
+        return counts
+
+    def visit(s: dict) -> Counter:
+        if breaks_invariant(case, s):
+            seen.add("invariant")
+            return Counter(invariant=1)
+        if races(s):
+            seen.add("data-race")
+        counts, stuck = Counter(), True
+        for _, failed, after in oracle.moves(s):
+            stuck = False
+            if failed:
+                seen.add(failed)
+                counts[failed] += 1
+            else:
+                counts += look(after)
+        if stuck:
+            wrong = end_failures(case, s)
+            seen.update(wrong)
+            if not wrong:
+                outcomes.add(outcome(s))
+            counts[wrong[0] if wrong else "end"] += 1
+        return counts
+
+    counts = look(oracle.initial())
+    failing = {} if endless else {kind: n for kind, n in counts.items() if kind != "end"}
+    schedules = None if endless else counts.total()
+    return Verdict(frozenset(outcomes), frozenset(seen), schedules, failing, len(known))
+
+
+def breaks_invariant(case: Case, s: dict) -> bool:
+    """Whether the case's own property does not hold in this state."""
+    return bool(case.invariant) and s["cell", case.invariant[0]] == case.invariant[1]
+
+
+def schedules(case: Case):
+    """Every complete schedule in turn, nothing remembered: (who steps, ...), how it ends."""
+    oracle = Oracle(case)
+
+    def go_on(s: dict, steps: tuple):
+        if breaks_invariant(case, s):
+            yield steps, "invariant"
+            return
+        stuck = True
+        for who, failed, after in oracle.moves(s):
+            stuck = False
+            if failed:
+                yield (*steps, who), failed
+            else:
+                yield from go_on(after, (*steps, who))
+        if stuck:
+            wrong = end_failures(case, s)
+            yield steps, wrong[0] if wrong else "end"
+
+    return go_on(oracle.initial(), ())

@@ -1,0 +1,194 @@
+"""The engine agrees with Spin: models of the same races, written by hand for another checker.
+
+Each model in tests/spin prints the outcome of every complete schedule and "deadlock" where nobody
+can go on, and asserts its property. Spin searches it without any reduction; the outcomes and the
+failures that it finds must be the ones that `explore` finds.
+"""
+
+import subprocess
+from collections.abc import Callable, Set
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from vmbus_teach import Exploration, Scenario, explore, thread
+from vmbus_teach.kernel import (
+    READ_ONCE,
+    WRITE_ONCE,
+    Cell,
+    Struct,
+    kfree,
+    kzalloc,
+    rcu_assign_pointer,
+    rcu_dereference,
+    rcu_read_lock,
+    rcu_read_unlock,
+    synchronize_rcu,
+)
+from vmbus_teach.machine import View
+from vmbus_teach.scenarios import classics, retarget
+
+MODELS = Path(__file__).parent / "spin"
+
+
+class Found(NamedTuple):
+    """What a checker says of a model: the kinds of its failures, and how its complete schedules can end."""
+
+    failures: Set[str]
+    outcomes: Set[tuple[int, ...]]
+
+
+def ask_spin(model: str, macros: list[str], kind: str, folder: Path) -> Found:
+    """Searches tests/spin/<model>.pml completely. ``kind`` is what a violated assertion of it means."""
+    defined = [f"-D{macro}" for macro in macros]
+    subprocess.run(["spin", *defined, "-a", MODELS / f"{model}.pml"], cwd=folder, check=True, capture_output=True)
+    # -w: Spin's own code has warnings. No -O: the models are so small that compiling takes longest.
+    options = ["-w", "-DSAFETY", "-DNOREDUCE", "-DPRINTF"]
+    subprocess.run(["gcc", *options, "-o", "pan", "pan.c"], cwd=folder, check=True, capture_output=True)
+    # -c0: past all failures. -E: a blocked end is judged by the model itself.
+    run = subprocess.run(["./pan", "-c0", "-E", "-m1000000"], cwd=folder, check=True, capture_output=True, text=True)
+    assert "Search not completed" not in run.stdout + run.stderr
+    assert "max search depth too small" not in run.stdout + run.stderr
+    said = [line.split() for line in run.stdout.splitlines() if line.strip()]
+    failures = {"deadlock"} if ["deadlock"] in said else set()
+    if any("assertion violated" in line for line in run.stdout.splitlines()):
+        failures.add(kind)
+    return Found(failures, {tuple(map(int, words[1:])) for words in said if words[0] == "outcome"})
+
+
+def ask_engine(scenario: Scenario, outcome: Callable[[Any, Any], tuple[int, ...]] | None) -> Found:
+    """The same of ``explore``, with identical tasks merged and without: both must say the same."""
+    found = [_found(explore(scenario, symmetry=symmetry), outcome) for symmetry in (True, False)]
+    assert found[0] == found[1]
+    return found[0]
+
+
+def _found(result: Exploration, outcome: Callable[[Any, Any], tuple[int, ...]] | None) -> Found:
+    assert result.complete
+    graph = result.graph
+    ends = [*graph.ends, *(number for number, (kind, _) in graph.failing_states.items() if kind == "at_end")]
+    views = [View(result.machine, graph.states[number]) for number in ends] if outcome else []
+    return Found({f.kind for f in result.failures}, {outcome(result.scenario, view) for view in views})
+
+
+# --- a race for which the course has no scenario ------------------------------------------------------
+
+
+class Replace(Scenario):
+    """A writer replaces an object and frees the old one while two readers read it, twice each."""
+
+    def setup(self, rounds=1):
+        self.rounds = rounds
+        self.thing = Struct("thing", value=0)
+        self.current = Cell(self.thing.new())
+        self.sums = [Cell(0), Cell(0)]
+        for me in (0, 1):
+            self.add_thread(self.reader, me)
+
+    def reader(self, me):
+        for _ in range(2):
+            yield rcu_read_lock()
+            thing = yield rcu_dereference(self.current)
+            value = yield READ_ONCE(thing.value)
+            before = yield READ_ONCE(self.sums[me])
+            yield WRITE_ONCE(self.sums[me], before * 4 + value + 1)
+            yield rcu_read_unlock()
+
+    @thread()
+    def writer(self):
+        for number in range(self.rounds):
+            old = yield rcu_dereference(self.current)
+            new = yield kzalloc(self.thing, value=number + 1)
+            yield from self.replace(new)
+            yield kfree(old)
+
+    def replace(self, new):
+        yield rcu_assign_pointer(self.current, new)
+        yield synchronize_rcu()
+
+
+class ReplaceWithoutWaiting(Replace):
+    """No grace period."""
+
+    def replace(self, new):
+        yield rcu_assign_pointer(self.current, new)
+
+
+class ReplaceTooLate(Replace):
+    """A grace period, but before the old object is taken away."""
+
+    def replace(self, new):
+        yield synchronize_rcu()
+        yield rcu_assign_pointer(self.current, new)
+
+
+# --- the models ----------------------------------------------------------------------------------------
+
+
+class Case(NamedTuple):
+    """A model with its macros, and the scenario that must behave the same."""
+
+    model: str
+    macros: list[str]
+    scenario: Scenario
+
+
+#: For each model: what a violated assertion is called here, and the outcome that it prints.
+MEANING: dict[str, tuple[str, Callable[[Any, Any], tuple[int, ...]] | None]] = {
+    "increments": ("at_end", lambda self, s: (s[self.count],)),
+    "list_move": ("at_end", lambda self, s: (s[self.missed],)),
+    "peterson": ("invariant", None),
+    "lock_in_handler": ("at_end", lambda self, s: (s[self.events],)),
+    "abba": ("at_end", lambda self, s: ()),
+    "rcu": ("use-after-free", lambda self, s: tuple(s[cell] for cell in self.sums)),
+    "retarget": ("at_end", lambda self, s: (s[self.ring], *(retarget.RELID in s[cell] for cell in self.chan_list))),
+}
+
+RETARGET = [
+    retarget.PerCpuLists,
+    retarget.HostIsLate,
+    retarget.HostIsEarly,
+    retarget.EnqueueFirst,
+    retarget.OnBothLists,
+    retarget.WithALock,
+    retarget.InterruptsOff,
+    retarget.WaitForTheHost,
+    retarget.WaitAndDrain,
+    retarget.PassItOn,
+    retarget.GlobalArray,
+]
+
+CASES = [
+    *(Case("increments", [f"T={t}", f"N={n}"], classics.Increments(threads=t, times=n)) for t in (2, 3) for n in (1, 2)),
+    Case("increments", ["ATOMIC", "T=3"], classics.AtomicIncrements(threads=3)),
+    Case("increments", ["LOCKED", "T=3", "N=2"], classics.LockedIncrements(threads=3, times=2)),
+    Case("list_move", ["R=1"], classics.ListMove(readers=1)),
+    Case("list_move", ["R=3"], classics.ListMove(readers=3)),
+    Case("list_move", ["PUT_ON_FIRST", "R=3"], classics.ListMovePutOnFirst(readers=3)),
+    Case("peterson", [], classics.Peterson()),
+    Case("peterson", ["TURN_FIRST"], classics.PetersonTurnFirst()),
+    Case("lock_in_handler", [], classics.LockInHandler()),
+    Case("lock_in_handler", ["IRQSAVE"], classics.LockInHandlerIrqsave()),
+    Case("abba", [], classics.AbBa()),
+    Case("abba", ["SAME_ORDER"], classics.AbAb()),
+    Case("rcu", ["ROUNDS=2"], Replace(rounds=2)),
+    Case("rcu", ["NO_WAIT"], ReplaceWithoutWaiting()),
+    Case("rcu", ["LATE_UNPUBLISH"], ReplaceTooLate()),
+    *(Case("retarget", [c.__name__, f"MESSAGES={m}"], c(messages=m)) for c in RETARGET for m in (1, 2)),
+]
+
+
+@pytest.mark.needs("spin")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join([case.model, *case.macros]))
+def test_the_engine_agrees_with_spin(case: Case, tmp_path: Path) -> None:
+    """The same kinds of failures, and the same set of outcomes."""
+    kind, outcome = MEANING[case.model]
+    found = ask_spin(case.model, case.macros, kind, tmp_path)
+    assert ask_engine(case.scenario, outcome) == found
+    assert found.failures or found.outcomes or case.model == "peterson"
+
+
+def test_every_model_is_used() -> None:
+    """A model that no case names would say nothing."""
+    assert {case.model for case in CASES} == {path.stem for path in MODELS.glob("*.pml")}

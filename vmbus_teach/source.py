@@ -1,0 +1,168 @@
+"""Where a program stands in its source, and what is written there.
+
+The listing that a reader sees is the program's own source. It comes from a file, from a notebook
+cell (which Jupyter keeps for Python under a made-up file name), or, for code made from a string,
+from nowhere: then there is no listing, and all the rest still works.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import sys
+import traceback
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FunctionType, GeneratorType, MethodType
+from typing import Any, NamedTuple
+
+#: Frames of files in here are the engine's own; the course's scenarios count as the reader's.
+_PACKAGE = Path(__file__).parent
+_SCENARIOS = str(_PACKAGE / "scenarios") + "/"
+
+
+class Place(NamedTuple):
+    """A line of a program: what a listing marks and an error names."""
+
+    function: str
+    filename: str
+    line: int
+    code: CodeType
+
+    def __str__(self) -> str:
+        return f"{self.function}, line {self.line} of {shown_file(self.filename)}"
+
+    @property
+    def text(self) -> str:
+        """The source line, as it is written; "" where there is no source."""
+        return linecache.getline(self.filename, self.line).rstrip("\n")
+
+    @property
+    def remark(self) -> str:
+        """The comment at the end of the line: how the author tells what the line does."""
+        _, mark, comment = self.text.partition("  # ")
+        return comment.strip() if mark and not comment.startswith(("type:", "noqa")) else ""
+
+    @property
+    def listing(self) -> list[tuple[int, str]]:
+        """The lines of the whole function with their numbers; [] where there is no source."""
+        return listing(self.code)
+
+
+def listing(code: CodeType) -> list[tuple[int, str]]:
+    """The source of a function, line by line, each with its number in its file; [] where there is none.
+
+    The common indentation is taken off.
+    """
+    try:
+        lines, first = inspect.getsourcelines(code)
+    except (OSError, TypeError):
+        return []
+    if not lines or first == 0:  # Python has no lines, or does not know which of them
+        return []
+    plain = [line.rstrip("\n") for line in lines]
+    margin = min((len(line) - len(line.lstrip()) for line in plain if line.strip()), default=0)
+    return [(number, line[margin:]) for number, line in enumerate(plain, first)]
+
+
+def shown_file(filename: str) -> str:
+    """A file's name as a reader knows it: its last part, or the number of a notebook cell."""
+    if cell := _cell(filename):
+        return cell
+    if "ipykernel" in filename:
+        return "the notebook"
+    return "code without a file" if filename.startswith("<") else filename.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _cell(filename: str) -> str:
+    """"cell In[3]" if IPython runs and the file is one of its cells; it knows them by made-up names."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython and hasattr(ipython, "get_ipython") else None
+    try:
+        named = shell.compile.format_code_name(filename) if shell else None
+    except AttributeError:
+        return ""
+    return f"cell {named[1]}" if named else ""
+
+
+# --- which places --------------------------------------------------------------------------
+
+
+def places(running: Any) -> tuple[Place, ...]:
+    """Where a suspended generator stands, outermost first, down its chain of ``yield from``."""
+    return tuple(
+        Place(part.__name__, part.gi_frame.f_code.co_filename, part.gi_frame.f_lineno or 0, part.gi_frame.f_code)
+        for part in chain(running)
+        if part.gi_frame is not None
+    )
+
+
+def chain(running: Any) -> Iterator[Any]:
+    """The generator and those that it delegates to with ``yield from``."""
+    while isinstance(running, GeneratorType):
+        yield running
+        running = running.gi_yieldfrom
+
+
+def places_of_error(error: BaseException) -> tuple[Place, ...]:
+    """Where an exception has come from, outermost first, without the engine's own frames."""
+    found = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if not is_engine(frame.f_code.co_filename):
+            found.append(Place(frame.f_code.co_name, frame.f_code.co_filename, line, frame.f_code))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1000)
+def is_engine(filename: str) -> bool:
+    return filename.startswith(str(_PACKAGE)) and not filename.startswith(_SCENARIOS)
+
+
+def in_words(error: BaseException) -> str:
+    """" (in worker, line 7 of race.py)": the innermost line of the reader's own code; "" if there is none."""
+    found = places_of_error(error)
+    return f" (in {found[-1]})" if found else ""
+
+
+# --- which functions -------------------------------------------------------------------------
+
+
+def functions_reached(start: Any, owner: Any = None) -> Iterator[FunctionType]:
+    """``start`` and the functions that its code names, directly or through others; each once.
+
+    Names are looked up in the function's module and, as ``self.name``, in the class of ``owner``
+    (of the object that a method is bound to). What is reached in other ways is not found. Functions
+    of installed packages, and the engine's own, are left out.
+    """
+    todo, seen = [start], set()
+    while todo:
+        function = todo.pop()
+        if isinstance(function, MethodType):
+            owner = function.__self__ if owner is None else owner
+            function = function.__func__
+        function = inspect.unwrap(function) if callable(function) else function
+        if not isinstance(function, FunctionType) or function in seen or _foreign(function.__code__.co_filename):
+            continue
+        seen.add(function)
+        yield function
+        for name in sorted(names_in(function.__code__)):
+            todo += [function.__globals__.get(name), inspect.getattr_static(type(owner), name, None)]
+
+
+@lru_cache(maxsize=1000)
+def names_in(code: CodeType) -> frozenset[str]:
+    """The names of globals and attributes that a function's code uses, and those of functions inside it."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= names_in(constant)
+    return frozenset(names)
+
+
+@lru_cache(maxsize=1000)
+def _foreign(filename: str) -> bool:
+    return is_engine(filename) or "site-packages" in filename or filename.startswith((_STANDARD_LIBRARY, "<frozen"))
+
+
+_STANDARD_LIBRARY = str(Path(inspect.__file__).parent) + "/"
