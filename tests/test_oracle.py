@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import Case
 
-from vmbus_teach import Scenario, explore
+from vmbus_teach import Scenario, at_end, explore, invariant
 from vmbus_teach import kernel as k
 
 # --- a case as a scenario ----------------------------------------------------------------------------
@@ -50,7 +50,7 @@ class FromCase(Scenario):
     """A case, told to the engine."""
 
     def setup(self, case):
-        self.case = case
+        self._case = case
         self.cell = {name: k.Cell(0) for name in oracle.CELLS}
         self.lock = {name: k.SpinLock() for name in oracle.SPINLOCKS}
         self.lock.update({name: k.Mutex() for name in oracle.MUTEXES})
@@ -166,15 +166,267 @@ class FromCase(Scenario):
         return (*cells, *things)
 
 
-class WithInvariant(FromCase):
+class WithProperties(FromCase):
+    """A case that also says what must hold."""
+
+    @invariant
     def never(self, s):
-        return s[self.cell[self.case.invariant[0]]] != self.case.invariant[1]
+        cell, value = self._case.invariant or (None, None)
+        return cell is None or s[self.cell[cell]] != value
 
-
-class WithEnd(FromCase):
+    @at_end
     def finally_is(self, s):
-        return s[self.cell[self.case.at_end[0]]] == self.case.at_end[1]
+        cell, value = self._case.at_end or (None, None)
+        return cell is None or s[self.cell[cell]] == value
 
 
 def equals(wanted):
     return lambda value: value == wanted
+
+
+def ask_engine(case, symmetry=True):
+    """What the engine says of a case, in the oracle's terms."""
+    kind = WithProperties if case.invariant or case.at_end else FromCase
+    found = explore(type(kind.__name__, (kind,), {"cpus": case.cpus})(case=case), symmetry=symmetry)
+    assert found.complete
+    failing = Counter()
+    for failure in found.failures:
+        if failure.share:
+            failing[failure.kind] += failure.share
+    seen = frozenset(failure.kind for failure in found.failures)
+    return oracle.Verdict(found.outcomes, seen, found.schedules, dict(failing))
+
+
+def compare(case):
+    """Raises where the engine and the brute force do not say the same of a case."""
+    expected = oracle.judge(case)
+    for symmetry in (False, True):
+        found = ask_engine(case, symmetry)
+        assert found._replace(states=expected.states) == expected, f"symmetry={symmetry}: {case}"
+    return expected
+
+
+# --- random cases ----------------------------------------------------------------------------------------
+
+SPIN = {
+    "spin_lock": "spin_unlock", "spin_lock_bh": "spin_unlock_bh", "spin_lock_irq": "spin_unlock_irq",
+    "spin_lock_irqsave": "spin_unlock_irqrestore",
+}  # fmt: skip
+REGIONS = {
+    "preempt_disable": "preempt_enable", "local_bh_disable": "local_bh_enable",
+    "local_irq_disable": "local_irq_enable", "local_irq_save": "local_irq_restore",
+    "rcu_read_lock": "rcu_read_unlock",
+}  # fmt: skip
+
+
+class Author:
+    """Writes programs that are mostly well formed; ``pick`` and ``chance`` decide what comes next.
+
+    ``where`` says what a piece may do: "task" (also work), "own" (a task with a CPU of its own), "irq",
+    "tasklet", "ipi", "rcu", "host". ``after`` is the number of the handler or work item itself, which
+    triggers later ones only: then nothing goes on for ever.
+    """
+
+    def __init__(self, draw, topics):
+        self.draw = draw
+        self.topics = topics
+        self.cpus = self.pick((1, 1, 2) if topics & {"irq", "bh", "call"} else (0, 1, 1, 2))
+        self.irqs = self.pick((1, 1, 2)) if "irq" in topics and self.cpus else 0
+        self.tasklets = self.pick((1, 1, 2)) if "bh" in topics and self.cpus else 0
+        self.works = self.pick((1, 1, 2)) if "work" in topics else 0
+        self.queues = self.pick((1, 1, 2)) if self.works else 1
+
+    def pick(self, values):
+        return self.draw(st.sampled_from(tuple(values)))
+
+    def chance(self, percent):
+        return self.draw(st.integers(0, 99)) >= 100 - percent
+
+    def program(self, where, size, after=-1):
+        ops = self.sequence(where, size, False, after)
+        if where != "host" and ops and self.chance(7):
+            ops = self.spoil(ops)
+        return ops
+
+    def spoil(self, ops):
+        """Leaves something out, says it twice, or too late."""
+        i = self.pick(range(len(ops)))
+        match self.pick(("drop", "twice", "swap")):
+            case "drop":
+                return ops[:i] + ops[i + 1 :]
+            case "twice":
+                return (*ops[:i], ops[i], *ops[i:])
+        return (*ops[:i], *ops[i + 1 : i + 2], ops[i], *ops[i + 2 :])
+
+    def sequence(self, where, size, atomic, after):
+        ops = ()
+        while len(ops) < size:
+            ops += self.piece(where, size - len(ops), atomic, after)
+        return ops
+
+    def piece(self, where, size, atomic, after):
+        sleepy = where in ("task", "own") and (not atomic or self.chance(3))
+        kinds = ["memory", "memory"]
+        if where == "host":
+            return self.memory() if not self.irqs or self.chance(40) else (("raise", self.irq(-1)),)
+        if "lock" in self.topics:
+            kinds += ["spin", "spin"] + ["mutex", "trymutex"] * sleepy
+        if "irq" in self.topics:
+            kinds += ["region", "trigger", "trigger"]
+        if "bh" in self.topics and where != "own" and self.tasklets:
+            kinds += ["region", "tasklet", "tasklet"]
+        if "rcu" in self.topics:
+            kinds += ["region", "defer"] + ["sync"] * 2 * sleepy
+        if "heap" in self.topics:
+            kinds += ["heap", "heap", "heap"]
+        if "work" in self.topics:
+            kinds += ["queue", "queue"] + ["flush"] * 2 * sleepy
+        if "complete" in self.topics:
+            kinds += ["complete"] + ["wait"] * sleepy
+        if "call" in self.topics and where in ("task", "own", "rcu"):
+            kinds += ["call", "call"]
+        return getattr(self, self.pick(kinds))(where, size, atomic, after)
+
+    def memory(self, *_):
+        x = self.pick("xy")
+        what = ("inc", "inc", "write", "read", "fetch_add", "xchg", "cmpxchg", "until", "if", "plain", "choose", "mb")
+        match self.pick(what):
+            case "inc":
+                return (("read", x), ("put", x, 1))
+            case "write":
+                return (("write", x, self.pick((1, 2))),)
+            case "read":
+                return (("read", x), ("put", self.pick("xy"), 0))
+            case "fetch_add":
+                return (("fetch_add", x),)
+            case "xchg":
+                return (("xchg", x, 1),)
+            case "cmpxchg":
+                return (("cmpxchg", x, 0, 2),)
+            case "until":
+                return (("until", x, self.pick((0, 0, 1))),)
+            case "if":
+                return (("read", x), ("if", self.pick((0, 1)), (("write", "x", 2),), (("write", "y", 2),)))
+            case "plain":
+                return (("load", x), ("store", x, 1)) if self.chance(40) else (("store", x, 2),)
+            case "choose":
+                return (("choose", (0, 1)), ("put", x, 0))
+        return (("mb",),)
+
+    def spin(self, where, size, atomic, after):
+        lock = self.pick("aab")
+        if self.chance(15):
+            inner = self.sequence(where, min(size, 2) - 1, True, after)
+            return (("spin_trylock", lock), ("if", 1, (*inner, ("spin_unlock", lock)), ()))
+        takes = self.pick(SPIN)
+        return ((takes, lock), *self.sequence(where, max(1, size - 2), True, after), (SPIN[takes], lock))
+
+    def mutex(self, where, size, atomic, after):
+        lock = self.pick("mmn")
+        return (("mutex_lock", lock), *self.sequence(where, max(1, size - 2), atomic, after), ("mutex_unlock", lock))
+
+    def trymutex(self, *_):
+        return (("mutex_trylock", "m"), ("if", 1, (*self.memory(), ("mutex_unlock", "m")), ()))
+
+    def region(self, where, size, atomic, after):
+        names = [n for n in REGIONS if ("rcu" in n) == ("rcu" in self.topics) or self.chance(30)]
+        begin = self.pick(names or ["preempt_disable"])
+        return ((begin,), *self.sequence(where, max(1, size - 2), True, after), (REGIONS[begin],))
+
+    def irq(self, after):
+        later = range(after + 1, self.irqs)
+        return f"irq{self.pick(later)}" if later else None
+
+    def trigger(self, where, size, atomic, after):
+        irq = self.irq(after) if where in ("task", "own", "irq") else None
+        return (("raise", irq),) if irq else self.memory()
+
+    def tasklet(self, where, size, atomic, after):
+        if where == "tasklet":
+            return self.memory()
+        t = f"t{self.pick(range(self.tasklets))}"
+        if where == "task" and not atomic and self.chance(20):
+            return (("tasklet_disable", t), *self.sequence(where, 1, False, after), ("tasklet_enable", t))
+        return (("tasklet_schedule", t),)
+
+    def defer(self, where, *_):
+        if where == "rcu":
+            return self.memory()
+        return (("call_rcu", self.program("rcu", self.pick((1, 1, 2)))),)
+
+    def sync(self, *_):
+        return (("synchronize_rcu",),) if self.chance(90) else (("rcu_barrier",),)
+
+    def heap(self, where, size, atomic, after):
+        match self.pick(("deref", "deref", "swap", "swap", "alloc", "point")):
+            case "deref":
+                use = (("read", "p"), (self.pick(("use", "set")),))
+                if "rcu" in self.topics and self.chance(70):
+                    return (("rcu_read_lock",), *use, ("rcu_read_unlock",))
+                return use
+            case "swap":
+                grace = (("synchronize_rcu",),) if where in ("task", "own") and not atomic and self.chance(40) else ()
+                free = self.pick(("kfree", "kfree_rcu")) if "rcu" in self.topics else "kfree"
+                return (("xchg", "p", 0), *grace, (free,))
+            case "alloc":
+                return (("alloc",), self.pick((("put", "p", 0), ("xchg", "y", 1), ("kfree",), ("set",))))
+        return (("point", 0), (self.pick(("use", "set", "kfree", "kfree_rcu")),))
+
+    def queue(self, where, size, atomic, after):
+        works = range(after + 1 if where == "work" else 0, self.works)
+        if not works or where in ("rcu", "tasklet"):
+            return self.memory()
+        return (("queue_work", f"q{self.pick(range(self.queues))}", f"w{self.pick(works)}"),)
+
+    def flush(self, *_):
+        if self.chance(25):
+            return (("flush_workqueue", f"q{self.pick(range(self.queues))}"),)
+        return ((self.pick(("flush_work", "cancel_work_sync")), f"w{self.pick(range(self.works))}"),)
+
+    def complete(self, *_):
+        return ((self.pick(("complete", "complete", "complete", "complete_all", "reinit", "done")), "c"),)
+
+    def wait(self, *_):
+        return (("wait", "c"),)
+
+    def call(self, where, size, atomic, after):
+        return (("call", self.pick(range(self.cpus)), self.program("ipi", self.pick((1, 1, 2))), self.chance(60)),)
+
+    def case(self):
+        places = [*range(self.cpus), *range(self.cpus), "own", "own", "host"]
+        shapes = ((2, 2), (3, 2), (4, 3), (5, 2), (3, 3), (2, 2, 2), (3, 2, 1), (4, 1, 1), (1, 1, 1, 1), (6,), (3, 3, 2))
+        tasks = []
+        for size in self.pick(shapes):
+            if tasks and self.chance(15):
+                tasks.append(tasks[-1])  # the two are interchangeable
+                continue
+            place = self.pick(places)
+            tasks.append((place, self.program(place if isinstance(place, str) else "task", size)))
+        handlers = [self.program("irq", self.pick((0, 1, 1, 2, 3)), i) for i in range(self.irqs)]
+        return Case(
+            tasks=tuple(tasks),
+            cpus=self.cpus,
+            irqs=tuple((self.pick(range(self.cpus)), handler) for handler in handlers),
+            tasklets=tuple(self.program("tasklet", self.pick((1, 2))) for _ in range(self.tasklets)),
+            works=tuple(self.program("task", self.pick((0, 1, 2, 3))) for _ in range(self.works)),
+            queues=tuple((self.chance(40), self.pick((None, *range(self.cpus)))) for _ in range(self.queues)),
+            objects=self.pick((1, 1, 2)) if "heap" in self.topics else 0,
+            invariant=(self.pick("xy"), self.pick((1, 2, 3))) if self.chance(10) else None,
+            at_end=(self.pick("xy"), self.pick((0, 1, 2))) if self.chance(15) else None,
+        )
+
+
+TOPICS = {
+    "locks": {"lock", "irq"},
+    "softirqs": {"lock", "irq", "bh"},
+    "rcu": {"rcu", "irq", "heap", "lock"},
+    "work": {"work", "lock", "complete"},
+    "calls": {"call", "lock", "irq", "rcu"},
+    "everything": {"lock", "irq", "bh", "rcu", "heap", "work", "complete", "call"},
+}
+
+
+@st.composite
+def cases(draw, topics):
+    """Small races about these topics."""
+    return Author(draw, topics).case()

@@ -14,9 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN, FaultKey, Graph
+from .kernel.base import Operation
 from .machine import Machine, SlotOverflow, View
 from .narrate import tell
-from .outcome import Fault
+from .outcome import Blocked, Fault
 from .scenario import Scenario, ScenarioError
 from .schedule import Schedule
 from .search import Progress, search
@@ -42,6 +43,17 @@ class Failure:
     scenario: Scenario = field(repr=False)
     share: int | None = None
     of: int | None = None
+
+    @property
+    def waiting(self) -> list[tuple[str, Operation]]:
+        """The contexts that cannot go on at the end of the schedule, each with the operation that it waits in."""
+        session = Session(self.scenario)
+        session.replay(Schedule(self.schedule.steps))
+        return [
+            (str(context), operation)
+            for context, outcome in session.machine.moves(session.number)
+            if isinstance(outcome, Blocked) and (operation := session.machine.operation(session.number, context))
+        ]
 
     def __str__(self) -> str:
         return tell(self)

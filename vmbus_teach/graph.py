@@ -31,7 +31,7 @@ class Graph:
     numbers: dict[int, int] = field(default_factory=dict)
     first_edge: array[int] = field(default_factory=lambda: array("Q", [0]))
     edges: array[int] = field(default_factory=lambda: array("L"))
-    ends: list[int] = field(default_factory=list)  # all has been done
+    ends: list[int] = field(default_factory=list)  # all has been done (well or not)
     #: Failures of steps: by state, the faults with which its failing steps end.
     failing_steps: dict[int, list[FaultKey]] = field(default_factory=dict)
     #: Failures of states: properties that do not hold there, deadlocks.
@@ -89,7 +89,8 @@ class Graph:
                 failed[fault] += ways[number]
         for number, fault in self.failing_states.items():
             failed[fault] += ways[number]
-        return failed.total() + sum(ways[number] for number in self.ends), failed
+        good = sum(ways[number] for number in self.ends if number not in self.failing_states)
+        return failed.total() + good, failed
 
     def leads_to(self, targets: Iterable[int]) -> bytearray:
         """For each state, whether one of the targets can be reached from it (1) or not (0)."""

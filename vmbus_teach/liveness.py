@@ -5,6 +5,10 @@ a program's position lets the machine see that two positions are the same.
 
 Every doubt is resolved towards "it can be read": an unknown instruction that names a variable
 reads it, a jump may also fall through, and any instruction inside a ``try`` may end in its handler.
+``del x`` counts as reading: it fails where x has no value.
+
+What cannot be seen from the code: a function that is called and reads its caller's variables, as
+debuggers do. If the program itself names one of the usual means to that, all its variables count.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from functools import lru_cache
 from types import CodeType
 
 #: Names through which a program could read a variable that no instruction names.
-_PEEPHOLES = frozenset({"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe", "breakpoint"})
+_PEEPHOLES = frozenset({"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe", "breakpoint", "f_locals", "gi_frame"})
 
 
 @lru_cache(maxsize=None)
@@ -43,10 +47,11 @@ def live_after(code: CodeType) -> dict[int, frozenset[str]] | None:
         follow.append(after)
         names = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
         mentioned = frozenset(name for name in names if isinstance(name, str) and "FAST" in instruction.opname)
-        kills = instruction.opname in ("STORE_FAST", "DELETE_FAST")
-        reads.append(frozenset() if kills else mentioned)
-        writes.append(mentioned if kills else frozenset())
+        written = _written(instruction)
+        reads.append(mentioned - written)
+        writes.append(written)
 
+    # Backwards until nothing changes.
     before = [frozenset[str]()] * len(instructions)
     after_each = [frozenset[str]()] * len(instructions)
     changed = True
@@ -58,3 +63,15 @@ def live_after(code: CodeType) -> dict[int, frozenset[str]] | None:
             if here != before[i]:
                 before[i], changed = here, True
     return {instruction.offset: after_each[i] for i, instruction in enumerate(instructions)}
+
+
+def _written(instruction: dis.Instruction) -> frozenset[str]:
+    """The variables that an instruction gives a new value before it reads any."""
+    match instruction.opname:
+        case "STORE_FAST":
+            return frozenset({instruction.argval})
+        case "STORE_FAST_STORE_FAST":  # since Python 3.13
+            return frozenset(instruction.argval)
+        case "STORE_FAST_LOAD_FAST":
+            return frozenset(instruction.argval[:1])
+    return frozenset()

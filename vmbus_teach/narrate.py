@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .kernel.base import show
 from .patterns import name_pattern
 from .session import TraceStep
 
@@ -31,11 +32,10 @@ def story(trace: tuple[TraceStep, ...]) -> list[str]:
     """One line per step, one more wherever another context takes over."""
     lines = []
     previous: TraceStep | None = None
-    pending = _pending(trace)
     for number, step in enumerate(trace, 1):
         if previous is None or previous.choice.context != step.choice.context:
             if previous is not None:
-                lines += _handover(previous, step, pending.get(number))
+                lines += _handover(previous, step)
             lines.append(f"{_who(step)}:")
         lines.append(f"  {number:>2}  {_what(step)}")
         previous = step
@@ -52,34 +52,24 @@ def _who(step: TraceStep) -> str:
 def _what(step: TraceStep) -> str:
     said = step.choice.remark
     text = f"{said}: {step.choice.text}" if said else step.choice.text
+    if step.resumed:
+        text = f"has waited: {step.choice.text}"
+    gives = f" gives {show(step.result)}" if step.result is not None and "gives" not in text else ""
+    waits = f"; it {step.waits}" if step.waits else ""
     changes = ", ".join(f"{name} {before} -> {after}" for name, before, after in step.changes)
-    gives = f" gives {step.result!r}" if step.result is not None and "gives" not in text else ""
-    return text + gives + (f"   [{changes}]" if changes else "") + (f"   FAILS: {step.fault.message}" if step.fault else "")
+    fails = f"   FAILS: {step.fault.message}" if step.fault else ""
+    return text + gives + waits + (f"   [{changes}]" if changes else "") + fails
 
 
-def _pending(trace: tuple[TraceStep, ...]) -> dict[int, TraceStep]:
-    """For each step, the step that its predecessor's context takes next, if it takes any."""
-    found: dict[int, TraceStep] = {}
-    upcoming: dict[str, TraceStep] = {}
-    for number in range(len(trace), 0, -1):
-        if number > 1:
-            context = trace[number - 2].choice.context
-            if context in upcoming:
-                found[number] = upcoming[context]
-        upcoming[trace[number - 1].choice.context] = trace[number - 1]
-    return found
-
-
-def _handover(before: TraceStep, after: TraceStep, pending: TraceStep | None) -> list[str]:
-    """How control left ``before``'s context, if it has more to do."""
-    if pending is None:
+def _handover(before: TraceStep, after: TraceStep) -> list[str]:
+    """How control left ``before``'s context, if it has more to do and does not wait."""
+    if not before.next or before.waits:
         return []
-    about = pending.choice.remark or pending.choice.text
-    if after.kind in ("irq", "ipi") and after.cpu == before.cpu:
-        return [f"      {before.cpu} is interrupted in {before.choice.context}, about to: {about}"]
+    who = before.choice.context
+    how = f"{who} is stopped"
     if after.cpu == before.cpu and after.cpu:
-        return [f"      {before.choice.context} is preempted, about to: {about}"]
-    return [f"      meanwhile, {before.choice.context} is about to: {about}"]
+        how = f"{before.cpu} is interrupted in {who}" if after.kind in ("irq", "ipi") else f"{who} is preempted"
+    return [f"      {how} before it {before.next}"]
 
 
 def _count(number: int, what: str, plural: str = "s") -> str:

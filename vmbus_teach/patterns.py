@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .kernel.base import Shared
+from .kernel.locks import Lock
+
 if TYPE_CHECKING:
     from .explore import Failure
     from .session import TraceStep
@@ -81,7 +84,19 @@ def _lost_update(failure: Failure) -> str | None:
 
 
 def _lost_wakeup(failure: Failure) -> str | None:
-    """Somebody waits for a signal that was given, and consumed or missed, before."""
+    """Somebody waits for a signal that was given, and taken back, before the waiting began."""
     if failure.kind != "deadlock":
         return None
+    for context, operation in failure.waiting:
+        for thing in operation.touches():
+            given = [s for s in failure.trace if s.choice.context != context and _changed(s, thing)]
+            if given and not isinstance(thing, Lock):
+                return (
+                    f"a lost wake-up: {given[-1].choice.context} changed {thing!r} before {context} waited for it, "
+                    "and will not do so again"
+                )
     return None
+
+
+def _changed(step: TraceStep, thing: Shared) -> bool:
+    return any(name == thing.name for name, *_ in step.changes)

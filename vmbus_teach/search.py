@@ -53,6 +53,12 @@ def search(
         faults.setdefault(at, fault)
         return at
 
+    def fail(wrong: list[Fault]) -> None:
+        """The present state fails; the schedule is counted for the first reason, the others are kept."""
+        graph.failing_states[number] = note(wrong[0])
+        for fault in wrong[1:]:
+            graph.sightings.setdefault(number, []).append(note(fault))
+
     start = canonical(machine.initial)
     numbers[start] = 0
     states.append(start)
@@ -66,9 +72,7 @@ def search(
                 return "stopped by its progress function"
         state = states[number]
         if invariants and (wrong := state_faults(machine, state)):
-            graph.failing_states[number] = note(wrong[0])
-            for fault in wrong[1:]:
-                graph.sightings.setdefault(number, []).append(note(fault))
+            fail(wrong)
             graph.first_edge.append(len(edges))
             number += 1
             continue
@@ -107,11 +111,10 @@ def search(
                     count += 1
                 edges.append(known)
         if stuck:
-            if wrong := end_faults(machine, state):
-                graph.failing_states[number] = note(wrong[0])
-                for fault in wrong[1:]:
-                    graph.sightings.setdefault(number, []).append(note(fault))
-            else:
+            wrong = end_faults(machine, state)
+            if wrong:
+                fail(wrong)
+            if not wrong or wrong[0].kind != "deadlock":
                 graph.ends.append(number)
         graph.first_edge.append(len(edges))
         number += 1

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import difflib
-import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,13 @@ from typing import Any
 from .checkers.data_race import DataRaces
 from .checkers.states import end_faults, is_end, state_faults
 from .kernel.base import Context, Operation, Shared, show
-from .kernel.cpu import Cpu
+from .kernel.interrupts import Interrupt
 from .machine import Machine, View
 from .outcome import Blocked, Fault, Move
 from .program import Place
 from .scenario import Scenario, ScenarioError
 from .schedule import Schedule, ScheduleError, digest
+from .values import key
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class Choice:
 class TraceStep:
     """A step that was taken: the choice, what it changed, and its fault if a check failed in it.
 
-    ``changes`` lists (name, before, after), in words, of the state that setup made; ``result`` is
-    what the operation gave to the program.
+    ``changes`` lists (name, before, after), in words; ``result`` is what the operation gave to the
+    program. An operation that has to wait takes two steps: in the first it begins, and ``waits`` says
+    what for; the second is ``resumed``. ``next`` is what the context would do next, "" if nothing.
     """
 
     choice: Choice
@@ -63,6 +64,9 @@ class TraceStep:
     changes: tuple[tuple[str, str, str], ...]
     result: Any
     fault: Fault | None = None
+    waits: str = ""
+    resumed: bool = False
+    next: str = ""
 
 
 class Session:
@@ -160,6 +164,9 @@ class Session:
             self._changes(before, after),
             move.result,
             move.fault,
+            self._waits(after, index),
+            position.phase > 0,
+            self._next(after, index),
         )
         self._steps.append(step)
         self._at += 1
@@ -219,7 +226,7 @@ class Session:
             position = machine.position(state, machine.context_index[context])
             assert position is not None
             place = position.node.place if position.node else None
-            text, about = str(position.operation), remark(place)
+            text, about = str(position.operation), place.remark if place else ""
             if isinstance(outcome, Blocked):
                 waits_for = tuple(map(str, outcome.on))
                 yield Choice(context.name, context.name, text, about, place, False, outcome.reason, waits_for), None
@@ -244,14 +251,27 @@ class Session:
         meant = f" Did you mean {near[0]}?" if near else ""
         raise ScheduleError(f"there is no context {word!r} in {self.scenario}.{meant} {_possible(options)}")
 
+    def _next(self, state: int, index: int) -> str:
+        """What a context is about to do, for "before it ...": the remark on the line, else the operation."""
+        position = self.machine.position(state, index)
+        if position is None or position.node is None:
+            return ""
+        return remark(position.node.place) or f"does {position.operation}"
+
+    def _waits(self, state: int, index: int) -> str:
+        """What the context waits for, if its last operation has only begun."""
+        position = self.machine.position(state, index)
+        if position is None or position.phase == 0:
+            return ""
+        outcome = self.machine.step_at(index, state >> self.machine.place_shift[index] & self.machine.field).outcome(state)
+        return outcome.reason if isinstance(outcome, Blocked) else "waits"
+
     def _changes(self, before: int, after: int) -> tuple[tuple[str, str, str], ...]:
+        """What a step changed of the state that setup made, and of the interrupts."""
         machine = self.machine
-        changed = []
-        for shared in machine.shared:
-            old, new = machine.value(before, shared), machine.value(after, shared)
-            if old is not new and (old != new or type(old) is not type(new)) and shared.name and not isinstance(shared, Cpu):
-                changed.append((shared.name, shared.show(old), shared.show(new)))
-        return tuple(changed)
+        shown = [*self.scenario.cast.named, *(s for s in machine.shared if isinstance(s, Interrupt))]
+        both = ((shared, machine.value(before, shared), machine.value(after, shared)) for shared in shown)
+        return tuple((s.name, s.show(old), s.show(new)) for s, old, new in both if key(old) != key(new))
 
 
 def _possible(options: list[tuple[Choice, Move | None]]) -> str:
@@ -269,15 +289,6 @@ def as_scenario(scenario: Scenario | type[Scenario]) -> Scenario:
         f"{show(scenario)} is no scenario. Give a subclass of Scenario, or an instance: explore(PerCpuLists) "
         "or explore(PerCpuLists(channels=2))."
     )
-
-
-def remark(place: Place | None) -> str:
-    """The comment on a source line: how the author tells what the line does."""
-    if place is None:
-        return ""
-    line = linecache.getline(place.filename, place.line)
-    _, mark, comment = line.partition("  # ")
-    return comment.strip() if mark and not comment.startswith(("type:", "noqa")) else ""
 
 
 def who(context: Context) -> str:

@@ -7,6 +7,7 @@ from nowhere: then there is no listing, and all the rest still works.
 
 from __future__ import annotations
 
+import dis
 import inspect
 import linecache
 import sys
@@ -146,18 +147,32 @@ def functions_reached(start: Any, owner: Any = None) -> Iterator[FunctionType]:
             continue
         seen.add(function)
         yield function
-        for name in sorted(names_in(function.__code__)):
-            todo += [function.__globals__.get(name), inspect.getattr_static(type(owner), name, None)]
+        names = names_in(function.__code__)
+        todo += [function.__globals__.get(name) for name in sorted(names.read)]
+        todo += [inspect.getattr_static(type(owner), name, None) for name in sorted(names.attributes)]
+
+
+class Names(NamedTuple):
+    """The names that a function's code uses, with those of functions inside it."""
+
+    read: frozenset[str]  # globals
+    written: frozenset[str]  # globals
+    attributes: frozenset[str]
 
 
 @lru_cache(maxsize=1000)
-def names_in(code: CodeType) -> frozenset[str]:
-    """The names of globals and attributes that a function's code uses, and those of functions inside it."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= names_in(constant)
-    return frozenset(names)
+def names_in(code: CodeType) -> Names:
+    read, written, attributes = set(), set(), set()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            read.add(instruction.argval)
+        elif instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            written.add(instruction.argval)
+        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            attributes.add(instruction.argval)
+    found = Names(frozenset(read), frozenset(written), frozenset(attributes))
+    inside = [names_in(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return Names(*(frozenset().union(*each) for each in zip(found, *inside, strict=True)))
 
 
 @lru_cache(maxsize=1000)

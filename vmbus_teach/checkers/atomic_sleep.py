@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..kernel.base import Now, Operation
 from ..kernel.cpu import in_atomic
+from ..kernel.locks import SpinningLock
 from ..kernel.rcu import nesting
 
 
@@ -15,7 +16,9 @@ class AtomicSleep:
             return
         why = in_atomic(now) or ("it is inside rcu_read_lock" if nesting(now) else None)
         if why:
-            now.fail("sleep-in-atomic", f"{now.context} calls {operation}, which may sleep, but {why}")
+            held = [repr(s) for s in now.shared if isinstance(s, SpinningLock) and now[s] is now.context]
+            holds = f" (it holds {', '.join(held)})" if held else ""
+            now.fail("sleep-in-atomic", f"{now.context} calls {operation}, which may sleep, but {why}{holds}")
 
     def returned(self, now: Now) -> None:
         """Nothing to see."""

@@ -36,8 +36,8 @@ class DataRaces:
         standing = []
         for index, context in enumerate(machine.contexts):
             position = machine.position(state, index)
-            if position and position.operation.access:
-                standing.append((context, position.operation, position.node and position.node.place))
+            if position and position.node and position.operation.access:
+                standing.append((context, position.operation, position.node.place))
         faults = []
         for (one, first, here), (other, second, there) in combinations(standing, 2):
             if first.cell is not second.cell:  # type: ignore[attr-defined]

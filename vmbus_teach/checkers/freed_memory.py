@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from ..kernel.base import Now, Operation, show
-from ..kernel.heap import FREED, UNUSED, kfree
+from ..kernel.base import Now, Operation
+from ..kernel.heap import UNUSED, Freed
 
 
 class FreedMemory:
-    """Looks at every object that an operation names, by itself or by one of its fields."""
+    """Looks at every object of which an operation names a field. (Freeing twice is told by ``kfree`` itself.)"""
 
     def before(self, now: Now, operation: Operation) -> None:
-        if isinstance(operation, kfree):
-            return  # frees a second time: a failure of its own, told by kfree
         for shared in operation.touches():
             thing = shared.owner
             if thing is None:
                 continue
-            if now[thing] == FREED:
-                now.fail("use-after-free", f"{now.context} uses {show(shared)} after {show(thing)} was freed")
-            if now[thing] == UNUSED:
-                now.fail("error", f"{now.context} uses {show(shared)}, but {show(thing)} was never allocated")
+            value = now[thing]
+            if isinstance(value, Freed):
+                who = "it has" if value.by is now.context else f"{value.by} has"
+                now.fail("use-after-free", f"{now.context} uses {shared!r} after {who} freed {thing!r}")
+            if value == UNUSED:
+                now.fail("error", f"{now.context} uses {shared!r}, but {thing!r} was never allocated")
 
     def returned(self, now: Now) -> None:
         """Nothing to see."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..kernel.heap import ALLOCATED, Object
 from ..kernel.memory import Cell
-
 from ..outcome import Fault
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def leaks(machine: Machine, state: int) -> list[Fault]:
 
 
 def _reachable(machine: Machine, state: int) -> set[Object]:
-    """The objects that a cell outside the heap leads to, directly or through fields of other objects."""
+    """The objects that a cell outside the heap leads to, directly or through fields of allocated objects."""
     found: set[Object] = set()
     todo = [s for s in machine.shared if isinstance(s, Cell) and s.owner is None]
     while todo:
         for thing in _objects(machine.value(state, todo.pop())):
-            if thing not in found:
+            if thing not in found and machine.value(state, thing) == ALLOCATED:
                 found.add(thing)
                 todo += thing.fields.values()
     return found
@@ -48,3 +48,6 @@ def _objects(value: Any) -> Iterator[Object]:
     elif isinstance(value, tuple | frozenset):
         for item in value:
             yield from _objects(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _objects(getattr(value, field.name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..kernel.base import Now, Operation
-from ..kernel.cpu import own_level
+from ..kernel.cpu import HARDIRQS, own_level
 from ..kernel.locks import Lock
 from ..kernel.rcu import nesting
 
@@ -18,12 +18,13 @@ class LeftBehind:
         for lock in now.shared:
             if isinstance(lock, Lock) and now[lock] is now.context:
                 now.fail("error", f"{now.context} returns and still holds {lock!r}")
-        if now.context.kind == "host":
-            return
         if nesting(now):
             now.fail("error", f"{now.context} returns without rcu_read_unlock")
         level = own_level(now)
         if level.preempt or level.bh:
             now.fail("error", f"{now.context} returns with {'preemption' if level.preempt else 'softirqs'} still off")
-        if not level.irqs_on and now.context.kind in ("task", "work", "softirq"):
+        if not level.irqs_on and now.context.kind not in HARDIRQS:
             now.fail("error", f"{now.context} returns with interrupts still off")
+        if level.irqs_on and now.context.kind in HARDIRQS:
+            # The kernel warns "enabled interrupts" (__handle_irq_event_percpu in kernel/irq/handle.c, v6.1).
+            now.fail("error", f"{now.context} is an interrupt handler and returns with interrupts on")

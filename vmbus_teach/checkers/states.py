@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..outcome import Blocked, Fault
 from .deadlock import deadlock
 from .leaks import leaks
-
-from ..outcome import Blocked, Fault
 
 if TYPE_CHECKING:
     from ..machine import Machine

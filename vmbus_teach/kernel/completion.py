@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .base import Now, Operation, Shared
-from .cpu import runs_on
 
-EVERYBODY = "completed for all"
+EVERYBODY = "all"
 
 
 class Completion(Shared):
-    """``struct completion``; its value counts how many waiters may still pass."""
+    """``struct completion``; its value (``done`` in C) counts how many waiters may still pass."""
 
     def __init__(self) -> None:
         super().__init__(0)
+
+    def show(self, value: int | str) -> str:
+        return f"done for {value}" if value else "not done"
 
 
 class complete(Operation):
@@ -23,7 +25,6 @@ class complete(Operation):
     completion: Completion
 
     def step(self, now: Now) -> None:
-        runs_on(now, "complete")
         if now[self.completion] != EVERYBODY:
             now[self.completion] += 1
 
@@ -34,17 +35,15 @@ class complete_all(Operation):
     completion: Completion
 
     def step(self, now: Now) -> None:
-        runs_on(now, "complete_all")
         now[self.completion] = EVERYBODY
 
 
 class reinit_completion(Operation):
-    """As if nothing had been completed."""
+    """As if nothing had been completed, also for who has been let pass but has not taken its next step."""
 
     completion: Completion
 
     def step(self, now: Now) -> None:
-        runs_on(now, "reinit_completion")
         now[self.completion] = 0
 
 
@@ -55,7 +54,6 @@ class wait_for_completion(Operation):
     sleeps: ClassVar[bool] = True
 
     def step(self, now: Now) -> None:
-        runs_on(now, "wait_for_completion")
         if now[self.completion] == 0:
             now.wait(f"waits for the completion {self.completion!r}")
         if now[self.completion] != EVERYBODY:
@@ -68,5 +66,4 @@ class completion_done(Operation):
     completion: Completion
 
     def step(self, now: Now) -> bool:
-        runs_on(now, "completion_done")
         return bool(now[self.completion] != 0)

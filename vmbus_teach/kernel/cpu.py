@@ -53,12 +53,9 @@ class Cpu(Shared):
             return "preemptible, interrupts on"
         *below, top = value
         under = f" on top of {listed(map(str, reversed(below)))}" if below else ""
-        off = [f"{what} off" for what, is_off in _switches(top) if is_off]
-        return f"executing {top}{under}; " + ", ".join(["interrupts on"] * top.irqs_on + off)
-
-
-def _switches(level: Level) -> list[tuple[str, bool]]:
-    return [("interrupts", not level.irqs_on), ("preemption", level.preempt > 0), ("softirqs", level.bh > 0)]
+        switches = ["interrupts on" if top.irqs_on else "interrupts off"]
+        switches += ["preemption off"] * (top.preempt > 0) + ["softirqs off"] * (top.bh > 0)
+        return f"executing {top}{under}; {', '.join(switches)}"
 
 
 #: What other files add to every CPU: the end of its name and what makes it.
@@ -126,7 +123,12 @@ def in_atomic(now: Now) -> str | None:
     kind = now.context.kind
     if kind not in (*TASKS, "host"):
         return "it is an interrupt handler" if kind in HARDIRQS else f"it is a {kind}"
-    return next((f"{what} are off".replace("n are", "n is") for what, off in _switches(own_level(now)) if off), None)
+    level = own_level(now)
+    if not level.irqs_on:
+        return "interrupts are off"
+    if level.preempt:
+        return "preemption is off"
+    return "softirqs are off" if level.bh else None
 
 
 # --- changing that ----------------------------------------------------------------------------

@@ -10,12 +10,18 @@ Memory is never handed out twice, so that every use of freed memory is seen as o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from .base import ModelError, Now, Operation, Shared, show
+from .base import Context, ModelError, Now, Operation, Shared, show
 from .memory import Cell
 
-UNUSED, ALLOCATED, FREED = "not allocated", "allocated", "freed"
+UNUSED, ALLOCATED = "not allocated", "allocated"
+
+
+class Freed(NamedTuple):
+    """The value of an object that is no more."""
+
+    by: Context
 
 
 class Struct(Shared):
@@ -28,6 +34,9 @@ class Struct(Shared):
     def __init__(self, title: str, /, *, capacity: int = 4, **fields: Any) -> None:
         super().__init__(0)
         self.title = title
+        taken = [name for name in fields if name.startswith("_") or name in _OWN_NAMES]
+        if taken:
+            raise ModelError(f"Struct({title!r}): a field cannot be called {taken[0]!r}, which is taken. Rename it.")
         self.objects = tuple(Object(self, i, fields) for i in range(capacity))
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
@@ -39,7 +48,7 @@ class Struct(Shared):
         """An object that exists from the start; for ``setup``."""
         if self.initial >= len(self.objects):
             raise ModelError(_full(self))
-        thing = self.objects[self.initial]
+        thing: Object = self.objects[self.initial]
         self.initial += 1
         thing.initial = ALLOCATED
         for name, value in values.items():
@@ -48,7 +57,10 @@ class Struct(Shared):
 
 
 class Object(Shared):
-    """An object on the heap; its value says whether it is allocated. Its fields are cells: ``channel.relid``."""
+    """An object on the heap; its value says whether it is allocated, or who has freed it.
+
+    Its fields are cells: ``channel.relid``.
+    """
 
     def __init__(self, struct: Struct, number: int, fields: dict[str, Any]) -> None:
         super().__init__(UNUSED)
@@ -80,8 +92,12 @@ class Object(Shared):
             raise AttributeError(name)
         return self.field(name)
 
-    def show(self, value: str) -> str:
-        return value
+    def show(self, value: str | Freed) -> str:
+        return "freed" if isinstance(value, Freed) else value
+
+
+#: What every object has besides its fields.
+_OWN_NAMES = frozenset({*dir(Object), "initial", "words", "struct", "number", "fields"})
 
 
 def _full(struct: Struct) -> str:
@@ -92,7 +108,10 @@ def _full(struct: Struct) -> str:
 
 
 class kzalloc(Operation):
-    """Allocates an object of a kind: ``yield kzalloc(self.vmbus_channel, relid=7)``. Never fails."""
+    """Allocates an object of a kind: ``yield kzalloc(self.vmbus_channel, relid=7)``.
+
+    Never fails and never sleeps. Where it may fail, ``choose`` between the object and None.
+    """
 
     struct: Struct
     values: tuple[tuple[str, Any], ...] = ()
@@ -107,7 +126,7 @@ class kzalloc(Operation):
         if number >= len(self.struct.objects):
             raise ModelError(_full(self.struct))
         now[self.struct] = number + 1
-        thing = self.struct.objects[number]
+        thing: Object = self.struct.objects[number]
         now[thing] = ALLOCATED
         for name, value in self.values:
             now[thing.field(name)] = value
@@ -119,16 +138,26 @@ class kzalloc(Operation):
 
 
 class kfree(Operation):
-    """Frees the object at once."""
+    """Frees the object at once. As in C, ``kfree(None)`` does nothing."""
 
-    object: Object
+    object: Object | None
 
     def step(self, now: Now) -> None:
-        free(now, self.object)
+        if self.object is not None:
+            free(now, self.object)
 
 
 def free(now: Now, thing: Object) -> None:
     """What every way to free an object comes down to."""
-    if now[thing] != ALLOCATED:
-        now.fail("double-free", f"{now.context} frees {thing!r}, which is already free")
-    now[thing] = FREED
+    check_allocated(now, thing)
+    now[thing] = Freed(now.context)
+
+
+def check_allocated(now: Now, thing: Object) -> None:
+    """Fails if ``thing``, which is about to be freed, is not there to be freed."""
+    value = now[thing]
+    if isinstance(value, Freed):
+        who = "it has freed itself before" if value.by is now.context else f"{value.by} has freed before"
+        now.fail("double-free", f"{now.context} frees {thing!r}, which {who}")
+    if value == UNUSED:
+        now.fail("error", f"{now.context} frees {thing!r}, which was never allocated")

@@ -2,16 +2,17 @@
 
 An interrupt is raised, then delivered: at any step at which its CPU has interrupts on. Raising
 one that is pending already changes nothing (edge-triggered: the two become one). While the
-handler runs, interrupts are off, unless it switches them on itself.
+handler runs, interrupts are off. A handler that switches them on can be interrupted, by other
+lines than its own: the same one waits until it has returned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from . import cpu as cpus
-from .base import Context, ModelError, Now, Operation, Program, Shared, show
+from .base import Context, ModelError, Now, Operation, Program, Shared, check_program, listed, show
 from .cpu import Cpu, Level
 
 
@@ -19,6 +20,7 @@ class Interrupt(Shared):
     """An interrupt line of one CPU; its value says whether it is pending."""
 
     def __init__(self, name: str, cpu: Cpu, program: Program, args: tuple[Any, ...] = ()) -> None:
+        check_program(program, f"the interrupt {name}")
         super().__init__(False)
         self.name = name
         self.handler = InterruptHandler(name, cpu, program, args)
@@ -29,6 +31,12 @@ class Interrupt(Shared):
 
     def show(self, value: bool) -> str:
         return "pending" if value else "not pending"
+
+    def __call__(self, *args: Any) -> NoReturn:
+        raise ModelError(
+            f"{self.name} is an interrupt: it is raised, not called. Write: yield raise_irq(self.{self.name}). "
+            "To use its code elsewhere, too, move that into a method without @interrupt."
+        )
 
 
 class InterruptHandler(Context):
@@ -41,6 +49,7 @@ class InterruptHandler(Context):
 
     def finish(self, now: Now) -> None:
         cpus.pop(now, self.cpu)
+        cpus.softirq_exit(now, self.cpu)
         if now[self.line]:
             now.wake(self, _deliver(self.line))
 
@@ -48,8 +57,8 @@ class InterruptHandler(Context):
 class raise_irq(Operation):
     """Raises an interrupt: ``yield raise_irq(self.vmbus_isr)``. The host may do it too."""
 
-    line: Any
-    host = True
+    line: Interrupt
+    host: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.line, Interrupt):
@@ -68,7 +77,7 @@ class raise_irq(Operation):
 def _needs_irqs_on(now: Now, cpu: Cpu) -> None:
     stack = now[cpu]
     if stack and not stack[-1].irqs_on:
-        now.wait(f"{cpu.name} has interrupts off (in {stack[-1].context})", stack[-1].context)
+        now.wait(f"waits until {cpu.name} has interrupts on, which are off in {stack[-1]}", stack[-1].context)
 
 
 class _deliver(Operation):
@@ -93,10 +102,12 @@ class _deliver(Operation):
 class Tasklet(Shared):
     """A function to be run soon, in softirq context, by the CPU that schedules it.
 
-    Its value is that CPU while it waits to run, else None. It never runs twice at once.
+    Its value is that CPU while it waits to run, else None. It never runs twice at once; scheduled
+    while it runs, it runs once more. Those of one CPU run in the order in which they were scheduled.
     """
 
     def __init__(self, program: Program, *args: Any) -> None:
+        check_program(program, "Tasklet")
         super().__init__(None)
         self.disabled = Shared(0)
         self.running = Shared(False)
@@ -112,6 +123,7 @@ class Tasklet(Shared):
         yield self.context
 
     def may_start(self, now: Now) -> bool:
+        """Whether nothing but its CPU stands in its way."""
         return not now[self.disabled] and not now[self.running]
 
     def show(self, value: Cpu | None) -> str:
@@ -126,15 +138,21 @@ class TaskletContext(Context):
     tasklet: Tasklet
 
     def finish(self, now: Now) -> None:
+        cpu = cpus.runs_on(now, "a tasklet")
         now[self.tasklet.running] = False
-        cpus.pop(now, cpus.runs_on(now, "a tasklet"))
+        cpus.pop(now, cpu)
+        cpus.softirq_exit(now, cpu)
         again = now[self.tasklet]
         if again is not None:
             now.wake(self, _run_tasklet(self.tasklet), again)
 
 
 class tasklet_schedule(Operation):
-    """Has the tasklet run on this CPU; nothing if it waits to run already."""
+    """Has the tasklet run on this CPU; nothing if it waits to run already.
+
+    From a handler, it runs when that has returned. From a task, the softirq thread runs it some
+    time later, unless the way out of an interrupt comes first.
+    """
 
     tasklet: Tasklet
 
@@ -148,8 +166,8 @@ class tasklet_schedule(Operation):
             now.wake(self.tasklet.context, _run_tasklet(self.tasklet), cpu)
 
 
-class tasklet_disable(Operation):
-    """Keeps the tasklet from starting, and waits until it no longer runs. Nests."""
+class tasklet_disable_in_atomic(Operation):
+    """Keeps the tasklet from starting, and spins until it no longer runs. Nests."""
 
     tasklet: Tasklet
 
@@ -158,6 +176,12 @@ class tasklet_disable(Operation):
             now[self.tasklet.disabled] += 1
         if now[self.tasklet.running]:
             now.wait(f"waits until {self.tasklet!r} has run", self.tasklet.context)
+
+
+class tasklet_disable(tasklet_disable_in_atomic):
+    """Keeps the tasklet from starting, and waits until it no longer runs. Nests. May sleep, since v5.13."""
+
+    sleeps: ClassVar[bool] = True
 
 
 class tasklet_enable(Operation):
@@ -181,15 +205,16 @@ class _run_tasklet(Operation):
         stack = now[cpu]
         top = stack[-1] if stack else None
         if top and top.context:
-            if top.context.kind not in ("task", "work"):
-                now.wait(f"{cpu.name} is executing {top.context}", top.context)
+            if top.context.kind not in cpus.TASKS:
+                now.wait(f"waits for {cpu.name}, which is executing {top}", top.context)
             if top.bh or not top.irqs_on:
-                now.wait(f"{top.context} has switched softirqs off on {cpu.name}", top.context)
-        if not tasklet.may_start(now):
-            now.wait(f"{tasklet!r} is disabled")
+                what = "softirqs" if top.bh else "interrupts"
+                now.wait(f"waits until {cpu.name} has {what} on, which are off in {top}", top.context)
+        if now[tasklet.disabled]:
+            now.wait(f"waits for tasklet_enable({tasklet!r})")
         first = next(t for t in now[cpu.softirqs] if t.may_start(now))
         if first is not tasklet:
-            now.wait(f"{first!r} was scheduled before", first.context)
+            now.wait(f"waits for {first!r}, which was scheduled before", first.context)
         now[tasklet] = None
         now[tasklet.running] = True
         now[cpu.softirqs] = tuple(t for t in now[cpu.softirqs] if t is not tasklet)
@@ -211,17 +236,33 @@ class Call(NamedTuple):
     program: Program
     args: tuple[Any, ...]
     waited_for: bool
-    here: bool  # on the caller's own CPU: at once, without an interrupt
+    local: bool  # on the caller's own CPU: at once, without an interrupt
+
+    def __str__(self) -> str:
+        return f"{show(self.program)} for {self.caller}"
+
+
+def _show_calls(calls: tuple[Call, ...]) -> str:
+    return listed(map(str, calls))
 
 
 class CallQueue(Shared):
-    """The calls that others have sent to a CPU; the first is being executed once the IPI has arrived."""
+    """The calls that others have sent to a CPU, and that wait for its interrupt.
+
+    ``executing`` are the calls of the interrupt that is being handled, the first one running. Calls
+    that arrive meanwhile take another interrupt (source: __flush_smp_call_function_queue in
+    kernel/smp.c, v6.1).
+    """
 
     def __init__(self, cpu: Cpu) -> None:
-        super().__init__(())
+        super().__init__((), words=_show_calls)
         self.cpu = cpu
+        self.executing = Shared((), words=_show_calls)
         self.handler = CallHandler(f"ipi{cpu.number}", cpu)
         self.handler.queue = self
+
+    def parts(self) -> Iterator[tuple[str, Shared]]:
+        yield ".executing", self.executing
 
     def contexts(self) -> Iterator[Context]:
         if not self.cpu.private:
@@ -238,21 +279,30 @@ class CallHandler(Context):
     cpu: Cpu
     queue: CallQueue
 
+    def begin(self, now: Now, calls: tuple[Call, ...]) -> None:
+        now[self.queue.executing] = calls
+        now.start(self, calls[0].program, calls[0].args)
+
     def finish(self, now: Now) -> None:
-        done, *rest = now[self.queue]
-        now[self.queue] = tuple(rest)
-        if rest and not done.here:
-            now.start(now.context, rest[0].program, rest[0].args)  # all that is there is done in one interrupt
+        done, *rest = now[self.queue.executing]
+        now[self.queue.executing] = tuple(rest)
+        if rest:
+            self.begin(now, tuple(rest))
             return
         cpus.pop(now, self.cpu)
-        if rest:
+        if not done.local:
+            cpus.softirq_exit(now, self.cpu)
+        if now[self.queue]:
             now.wake(self, _handle_calls(self.queue))
 
 
 class smp_call_function_single(Operation):
     """Has CPU ``cpu`` execute ``func(info)`` as an interrupt handler; with ``wait``, spins until it has.
 
-    On the caller's own CPU that happens at once, with interrupts off.
+    On the caller's own CPU that happens at once, with interrupts off. Fails in a handler, and where
+    interrupts are off: two CPUs that wait for each other like that wait for ever, and the kernel
+    warns of it (smp_call_function_single in kernel/smp.c, v6.1). Not modelled: without ``wait``, a
+    second call from one CPU is held back until the first has begun.
     """
 
     cpu: int
@@ -262,46 +312,51 @@ class smp_call_function_single(Operation):
 
     def step(self, now: Now) -> None:
         here = cpus.runs_on(now, "smp_call_function_single")
-        target = now.cpus[self.cpu] if 0 <= self.cpu < len(now.cpus) else None
-        if target is None or target.private:
-            count = sum(not cpu.private for cpu in now.cpus)
-            raise ModelError(
-                f"smp_call_function_single({self.cpu}, ...): there is no CPU {self.cpu}. "
-                f"The scenario has {count} (cpus = {count}), numbered from 0."
-            )
+        target = cpus.numbered(now, self.cpu, str(self))
         queue = next(part for _, part in target.parts() if isinstance(part, CallQueue))
         if now.phase == 0:
-            if now.context.kind in ("irq", "ipi", "tasklet"):
-                now.fail("error", f"{now.context} is a handler and calls smp_call_function_single, which may spin")
-            args = () if self.info is None else (self.info,)
-            call = Call(now.context, self.func, args, self.wait, target is here)
-            if target is here:
-                now[queue] = (call, *now[queue])
-                cpus.push(now, here, queue.handler, irqs_on=False)
-                now.start(queue.handler, self.func, args)
-            else:
-                now[queue] = (*now[queue], call)
-                if now.asleep(queue.handler):
-                    now.wake(queue.handler, _handle_calls(queue))
-                if self.wait:
-                    cpus.change(now, preempt=1)
-        if target is here or self.wait:
-            if any(call.caller is now.context and call.waited_for | call.here for call in now[queue]):
-                now.wait(f"waits until {target.name} has executed {show(self.func)}", queue.handler)
-            if target is not here:
-                cpus.change(now, preempt=-1)
+            self._check(now)
+            self._send(now, queue, local=target is here)
+        if any(call.caller is now.context and call.waited_for for call in (*now[queue], *now[queue.executing])):
+            now.wait(f"waits until {target.name} has executed {show(self.func)}", queue.handler)
+        if self.wait and target is not here:
+            cpus.change(now, preempt=-1)
+
+    def _check(self, now: Now) -> None:
+        if now.context.kind not in cpus.TASKS:
+            now.fail("error", f"{now.context} is no task and calls {self}, which may spin for another CPU")
+        if not cpus.own_level(now).irqs_on:
+            now.fail(
+                "error",
+                f"{now.context} calls {self} with interrupts off: two CPUs that call each other so wait for ever",
+            )
+
+    def _send(self, now: Now, queue: CallQueue, *, local: bool) -> None:
+        args = () if self.info is None else (self.info,)
+        call = Call(now.context, self.func, args, self.wait or local, local)
+        if local:
+            cpus.push(now, queue.cpu, queue.handler, irqs_on=False)
+            queue.handler.begin(now, (call,))
+            return
+        now[queue] = (*now[queue], call)
+        if now.asleep(queue.handler):
+            now.wake(queue.handler, _handle_calls(queue))
+        if self.wait:
+            cpus.change(now, preempt=1)
 
 
 class _handle_calls(Operation):
-    """The IPI arrives: the CPU executes the calls in its queue."""
+    """The IPI arrives: the CPU executes the calls that are there, first those that somebody waits for."""
 
     queue: CallQueue
 
     def step(self, now: Now) -> None:
-        handler = self.queue.handler
-        _needs_irqs_on(now, handler.cpu)
-        cpus.push(now, handler.cpu, handler, irqs_on=False)
-        now.start(now.context, now[self.queue][0].program, now[self.queue][0].args)
+        queue = self.queue
+        _needs_irqs_on(now, queue.cpu)
+        calls = sorted(now[queue], key=lambda call: not call.waited_for)
+        now[queue] = ()
+        cpus.push(now, queue.cpu, queue.handler, irqs_on=False)
+        queue.handler.begin(now, tuple(calls))
 
     def __str__(self) -> str:
         return f"the call arrives on {self.queue.cpu.name}"

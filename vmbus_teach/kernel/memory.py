@@ -8,7 +8,7 @@ check of data races; here they do not change what a program can see.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from .base import ModelError, Now, Operation, Shared, show
@@ -128,7 +128,11 @@ class barrier(smp_mb):
 
 
 class ReadModifyWrite(Operation):
-    """Reads a cell and writes it in one indivisible step; fully ordered."""
+    """Reads a cell and writes it in one indivisible step.
+
+    Those that return a value are fully ordered, the others order nothing (source: ORDERING in
+    Documentation/atomic_t.txt, v6.1).
+    """
 
     host: ClassVar[bool] = True
     ordering: ClassVar[str] = "full"
@@ -181,12 +185,16 @@ class _Counting(ReadModifyWrite):
 class atomic_inc(_Counting):
     """Adds 1; no result."""
 
+    ordering: ClassVar[str] = "once"
+
     def step(self, now: Now) -> None:
         self._add(now, 1)
 
 
 class atomic_dec(_Counting):
     """Subtracts 1; no result."""
+
+    ordering: ClassVar[str] = "once"
 
     def step(self, now: Now) -> None:
         self._add(now, -1)
@@ -217,7 +225,7 @@ class atomic_inc_not_zero(_Counting):
     """Adds 1 unless the value is 0; the result says whether it did."""
 
     def step(self, now: Now) -> bool:
-        if now[self.cell] == 0:
+        if _number(self.cell, now[self.cell], "atomic_inc_not_zero") == 0:
             return False
         self._add(now, 1)
         return True
@@ -230,13 +238,15 @@ class atomic_fetch_add(ReadModifyWrite):
     cell: Cell
 
     def step(self, now: Now) -> int:
-        old = _number(self.cell, now[self.cell], "atomic_fetch_add")
+        old = _number(self.cell, now[self.cell], type(self).__name__)
         now[self.cell] = old + self.amount
         return old
 
 
 class atomic_add(atomic_fetch_add):
     """Adds ``amount``; no result."""
+
+    ordering: ClassVar[str] = "once"
 
     def step(self, now: Now) -> None:  # type: ignore[override]
         super().step(now)
@@ -247,6 +257,11 @@ class _Bit(ReadModifyWrite):
 
     nr: int
     cell: Cell
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nr < 0:
+            raise ModelError(f"{type(self).__name__} is given bit number {self.nr}; bits are numbered from 0.")
 
     def _put(self, now: Now, on: bool) -> bool:
         """Sets or clears the bit; returns whether it was set before."""
@@ -268,12 +283,16 @@ class test_bit(_Bit):
 class set_bit(_Bit):
     """Sets the bit; no result."""
 
+    ordering: ClassVar[str] = "once"
+
     def step(self, now: Now) -> None:
         self._put(now, True)
 
 
 class clear_bit(_Bit):
     """Clears the bit; no result."""
+
+    ordering: ClassVar[str] = "once"
 
     def step(self, now: Now) -> None:
         self._put(now, False)
@@ -312,9 +331,19 @@ class smp_cond_load_relaxed(Operation):
 
     def step(self, now: Now) -> Any:
         value = now[self.cell]
-        if not self.predicate(value):
+        if not self._holds(value):
             now.wait(f"waits for {self.cell!r} to change, which is {self.cell.show(value)}")
         return value
+
+    def _holds(self, value: Any) -> bool:
+        asked = f"the predicate {show(self.predicate)} of {type(self).__name__} is asked about {show(value)}"
+        try:
+            holds = self.predicate(value)
+        except Exception as error:
+            raise ModelError(f"{asked} and raises {type(error).__name__}: {error}.") from error
+        if isinstance(holds, Iterator):
+            raise ModelError(f"{asked} and yields. It must be a plain function of the value that returns.")
+        return bool(holds)
 
 
 class smp_cond_load_acquire(smp_cond_load_relaxed):
