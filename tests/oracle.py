@@ -11,7 +11,7 @@ What is *not* compared is how the engine gets there (its states, nodes and footp
 A program has two registers of its own: ``r``, the last result, and a stack of saved interrupt flags.
 
     ("read", x)  ("load", x)        r = x            ("write", x, v)  ("store", x, v)      x = v
-    ("put", x, d)                   x = r + d        ("fetch_add", x)                      r = ++x
+    ("put", x, d)                   x = r + d, 3 at most   ("fetch_add", x)                r = ++x
     ("xchg", x, v)                  r, x = x, v      ("cmpxchg", x, old, new)              r = x, ...
     ("until", x, v)                 wait for x == v  ("choose", (v, ...))                  r = any of them
     ("if", k, yes, no)              goes on in yes where r == k, else in no; takes no step
@@ -28,11 +28,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-ALLOCATED, FREED = "allocated", "freed"
+UNUSED, ALLOCATED, FREED = "not allocated", "allocated", "freed"
 DUE = "softirqs"  # on top of a CPU's stack: its tasklets come before anything below
 
 SLEEPS = {
     "mutex_lock", "synchronize_rcu", "rcu_barrier", "flush_work", "cancel_work_sync", "flush_workqueue", "wait",
+    "tasklet_disable",
 }  # fmt: skip
 #: Operations on memory: whether they read and write.
 ACCESS = {
@@ -127,7 +128,7 @@ class Oracle:
         if case.objects:
             s["cell", "p"] = ("object", 0)
         for i in range(MAX_OBJECTS):
-            s["object", i] = ALLOCATED if i < case.objects else None
+            s["object", i] = ALLOCATED if i < case.objects else UNUSED
             s["field", i] = 0
         s["objects"] = case.objects
         s.update({("lock", name): None for name in SPINLOCKS + MUTEXES})
@@ -135,7 +136,7 @@ class Oracle:
         for cpu in sorted(self.cpus, key=str):
             s["stack", cpu] = ()
             s["softirqs", cpu] = ()
-            s["calls", cpu] = ()
+            s["calls", cpu], s["executing", cpu] = (), ()
         for name, kind in self.kind.items():
             s["depth", name] = 0
             if kind == "irq":
@@ -144,10 +145,10 @@ class Oracle:
                 s["scheduled", name], s["running", name], s["disabled", name] = None, False, 0
             if kind == "work":
                 s["queued", name], s["running", name], s["waiters", name] = None, None, ()
-                s["cancelling", name] = False
+                s["cancelled by", name] = None
         for i in range(len(case.queues)):
             s["queue", f"q{i}"], s["busy", f"q{i}"] = (), None
-        s["grace"], s["callbacks"] = (), ()
+        s["grace"], s["callbacks"], s["calling back"] = (), (), None
         for name, kind in self.kind.items():
             s["at", name] = None
             if kind in ("task", "host"):
@@ -178,9 +179,8 @@ class Oracle:
         at = s["at", who]
         if isinstance(at, Run):
             return at.todo[0][1] if at.todo[0][0] == "choose" else (None,)
-        if who == "rcu":  # any callback whose readers have left and that is the first of its caller
-            by = [callback[0] for callback in s["callbacks"]]
-            return [i for i, (me, readers, _) in enumerate(s["callbacks"]) if not readers and me not in by[:i]]
+        if who == "rcu":  # any callback whose readers have left; call_rcu of one context keeps its order
+            return [i for i, callback in enumerate(s["callbacks"]) if not callback[1] and self._first(s, i)]
         return (None,)
 
     def _step(self, s, who, choice):
@@ -218,7 +218,7 @@ class Oracle:
         kind = self.kind[who]
         if kind != "host":
             _, irqs_on, preempt, bh = level(s, who, run.cpu)
-            if s["depth", who] or preempt or bh or (not irqs_on and kind not in ("irq", "ipi")):
+            if s["depth", who] or preempt or bh or irqs_on == (kind in ("irq", "ipi")):
                 raise Failed("error")
         s["at", who] = None
         if kind not in ("task", "host"):
@@ -248,7 +248,7 @@ class Oracle:
         return [t for t in s["softirqs", cpu] if not s["disabled", t] and not s["running", t]]
 
     def _softirqs_come_due(self, s, cpu):
-        """Asked on the way out of a handler or tasklet, and when softirqs are switched on again."""
+        """Asked on the way out of an interrupt or tasklet, and in local_bh_enable, but nowhere else."""
         stack = s["stack", cpu]
         if stack:
             top, irqs_on, _, bh = stack[-1]
@@ -263,6 +263,8 @@ class Oracle:
         new = (who, old_irqs if irqs_on is None else irqs_on, old_preempt + preempt, old_bh + bh)
         if new[2] < 0 or new[3] < 0:
             raise Failed("error")
+        if bh and self.kind[who] in ("irq", "ipi") or bh < 0 and not new[1]:
+            raise Failed("error")  # the kernel warns of both
         below = stack[:-1] if stack and stack[-1][0] == who else stack
         if self._task(who) and new[1:] == (True, 0, 0):
             s["stack", at.cpu] = below  # it can be preempted again
@@ -277,7 +279,6 @@ class Oracle:
     def _pop(self, s, cpu, who):
         assert s["stack", cpu][-1][0] == who
         s["stack", cpu] = s["stack", cpu][:-1]
-        self._softirqs_come_due(s, cpu)
 
     def do_preempt_disable(self, s, who, at):
         self._change(s, who, at, preempt=1)
@@ -318,7 +319,7 @@ class Oracle:
     do_store = do_write
 
     def do_put(self, s, who, at, x, add):
-        s["cell", x] = at.r if isinstance(at.r, tuple) else at.r + add
+        s["cell", x] = at.r if isinstance(at.r, tuple) else min(at.r + add, 3)
 
     def do_fetch_add(self, s, who, at, x):
         s["cell", x] += 1
@@ -364,8 +365,9 @@ class Oracle:
     # --- locks ---------------------------------------------------------------------------------------
 
     def _spin(self, s, who, at, lock, phase=1, **before):
-        """Takes the CPU, then the lock. On a CPU of its own a context that must wait is just blocked."""
-        if at.phase == 0 and not (isinstance(at.cpu, str) and s["lock", lock]):
+        """Takes the CPU, then the lock. A context that must wait and is alone on its CPU is just blocked."""
+        alone = isinstance(at.cpu, str) and not s["softirqs", at.cpu]
+        if at.phase == 0 and not (alone and s["lock", lock]):
             self._change(s, who, at, **before)
             if s["lock", lock]:
                 return self._wait(s, who, phase)
@@ -421,6 +423,8 @@ class Oracle:
         s["lock", lock] = who
 
     def do_mutex_trylock(self, s, who, at, lock):
+        if not self._task(who):
+            raise Failed("error")
         if s["lock", lock]:
             return 0
         s["lock", lock] = who
@@ -470,25 +474,26 @@ class Oracle:
 
     def end_irq(self, s, irq, cpu):
         self._pop(s, cpu, irq)
+        self._softirqs_come_due(s, cpu)
         if s["pending", irq]:
             s["at", irq] = "arrives"
 
     def do_call(self, s, who, at, target, program, wait):
+        """On the own CPU at once, elsewhere in an interrupt; a call is (caller, program, whether it waits)."""
         ipi, here = f"ipi{target}", target == at.cpu
         if at.phase == 0:
-            if self.kind[who] in ("irq", "ipi", "tasklet"):
+            if not self._task(who) or not level(s, who, at.cpu)[1]:
                 raise Failed("error")
-            call = (who, program, wait or here, here)
             if here:
-                s["calls", target] = (call, *s["calls", target])
+                s["executing", target] = ((who, program, True, True),)
                 self._push(s, target, ipi, irqs_on=False)
                 self._go_on(s, ipi, Run(target, program))
             else:
-                s["calls", target] = (*s["calls", target], call)
+                s["calls", target] = (*s["calls", target], (who, program, wait, False))
                 s["at", ipi] = s["at", ipi] or "arrives"
                 if wait:
                     self._change(s, who, at, preempt=1)
-        if any(call[0] == who and call[2] for call in s["calls", target]):
+        if any(call[0] == who and call[2] for call in s["calls", target] + s["executing", target]):
             if at.phase:
                 raise Blocked
             self._wait(s, who)
@@ -496,19 +501,24 @@ class Oracle:
             self._change(s, who, at, preempt=-1)
 
     def start_ipi(self, s, ipi, _):
+        """All calls that are there, those that somebody waits for first; later ones take another interrupt."""
         cpu = self.start_at[ipi]
         self._irqs_must_be_on(s, cpu)
+        calls, s["calls", cpu] = s["calls", cpu], ()
+        s["executing", cpu] = tuple(c for c in calls if c[2]) + tuple(c for c in calls if not c[2])
         self._push(s, cpu, ipi, irqs_on=False)
-        self._go_on(s, ipi, Run(cpu, s["calls", cpu][0][1]))
+        self._go_on(s, ipi, Run(cpu, s["executing", cpu][0][1]))
 
     def end_ipi(self, s, ipi, cpu):
-        (*_, here), *rest = s["calls", cpu]
-        s["calls", cpu] = tuple(rest)
-        if rest and not here:  # one interrupt for all calls that are there
+        (*_, here), *rest = s["executing", cpu]
+        s["executing", cpu] = tuple(rest)
+        if rest:
             self._go_on(s, ipi, Run(cpu, rest[0][1]))
             return
         self._pop(s, cpu, ipi)
-        if rest:
+        if not here:
+            self._softirqs_come_due(s, cpu)
+        if s["calls", cpu]:
             s["at", ipi] = "arrives"
 
     # --- tasklets ------------------------------------------------------------------------------------------
@@ -519,13 +529,15 @@ class Oracle:
             s["softirqs", at.cpu] = (*s["softirqs", at.cpu], t)
             s["at", t] = s["at", t] or "starts"
 
-    def do_tasklet_disable(self, s, who, at, t):
+    def do_tasklet_disable_in_atomic(self, s, who, at, t):
         if at.phase == 0:
             s["disabled", t] += 1
         if s["running", t]:
             if at.phase:
                 raise Blocked
             self._wait(s, who)
+
+    do_tasklet_disable = do_tasklet_disable_in_atomic
 
     def do_tasklet_enable(self, s, who, at, t):
         if not s["disabled", t]:
@@ -553,6 +565,7 @@ class Oracle:
         if s["scheduled", t] is not None:
             s["at", t] = "starts"
         self._pop(s, cpu, t)
+        self._softirqs_come_due(s, cpu)
 
     # --- RCU ---------------------------------------------------------------------------------------------------
 
@@ -568,7 +581,7 @@ class Oracle:
         if s["grace"] or s["callbacks"]:
             inside = self._readers(s)
             s["grace"] = tuple((who, readers & inside) for who, readers in s["grace"])
-            s["callbacks"] = tuple((by, readers & inside, what) for by, readers, what in s["callbacks"])
+            s["callbacks"] = tuple((by, readers & inside, *rest) for by, readers, *rest in s["callbacks"])
 
     def do_rcu_read_lock(self, s, who, at):
         s["depth", who] += 1
@@ -589,45 +602,57 @@ class Oracle:
             raise Blocked
         s["grace"] = tuple(entry for entry in s["grace"] if entry[0] != who)
 
-    def _after_a_grace_period(self, s, who, what):
-        s["callbacks"] = (*s["callbacks"], (who, self._readers(s), what))
+    def _after_a_grace_period(self, s, who, what, argument):
+        """A callback is (by whom, readers to wait for, what, argument, who waits for it in rcu_barrier)."""
+        s["callbacks"] = (*s["callbacks"], (who, self._readers(s), what, argument, frozenset()))
         s["at", "rcu"] = s["at", "rcu"] or "grace ends"
 
+    def _first(self, s, i):
+        who, _, what, *_ = s["callbacks"][i]
+        return what == "free" or all(c[0] != who or c[2] == "free" for c in s["callbacks"][:i])
+
     def do_call_rcu(self, s, who, at, program):
-        self._after_a_grace_period(s, who, ("call", program))
+        self._after_a_grace_period(s, who, "call", program)
 
     def do_kfree_rcu(self, s, who, at):
-        self._after_a_grace_period(s, who, ("free", at.r))
+        if s["object", at.r[1]] == FREED or any(c[2:4] == ("free", at.r) for c in s["callbacks"]):
+            raise Failed("double-free")
+        self._after_a_grace_period(s, who, "free", at.r)
 
     def do_rcu_barrier(self, s, who, at):
+        """Waits for every call_rcu of before, by whomever, and for no kfree_rcu."""
         if at.phase == 0:
-            if not s["callbacks"] and s["at", "rcu"] is None:
-                return
-            self._after_a_grace_period(s, who, ("barrier", who))
+            s["callbacks"] = tuple(
+                (*c[:4], c[4] | {who}) if c[2] == "call" else c for c in s["callbacks"]
+            )  # fmt: skip
+            if s["calling back"] is not None:
+                s["calling back"] |= {who}
+        if any(who in c[4] for c in s["callbacks"]) or who in (s["calling back"] or ()):
+            if at.phase:
+                raise Blocked
             self._wait(s, who)
-        elif any(what == ("barrier", who) for _, _, what in s["callbacks"]):
-            raise Blocked
 
     def start_rcu(self, s, rcu, choice):
         callbacks = s["callbacks"]
-        _, _, (what, argument) = callbacks[choice]
+        _, _, what, argument, waiters = callbacks[choice]
         s["callbacks"] = callbacks[:choice] + callbacks[choice + 1 :]
         if what == "call":
+            s["calling back"] = waiters
             self._push(s, "own rcu", "rcu", irqs_on=True)
             self._go_on(s, "rcu", Run("own rcu", argument))
             return
-        if what == "free":
-            self._free(s, argument)
+        self._free(s, argument)
         s["at", "rcu"] = "grace ends" if s["callbacks"] else None
 
     def end_rcu(self, s, rcu, cpu):
+        s["calling back"] = None
         self._pop(s, cpu, rcu)
         s["at", "rcu"] = "grace ends" if s["callbacks"] else None
 
     # --- work --------------------------------------------------------------------------------------------------
 
     def do_queue_work(self, s, who, at, q, w):
-        if s["queued", w] is not None or s["cancelling", w]:
+        if s["queued", w] is not None or s["cancelled by", w]:
             return 0
         s["queued", w] = q
         s["queue", q] = (*s["queue", q], w)
@@ -688,6 +713,8 @@ class Oracle:
 
     def do_cancel_work_sync(self, s, who, at, w):
         if at.phase == 0:
+            if s["cancelled by", w]:
+                raise Blocked
             was_queued = s["queued", w] is not None
             if was_queued:
                 q, s["queued", w] = s["queued", w], None
@@ -697,12 +724,12 @@ class Oracle:
                     s["at", w] = None
             if s["running", w]:
                 self._register(s, who, w, False)
-                s["cancelling", w] = True  # until it returns, the item can't be queued
+                s["cancelled by", w] = who  # until it returns, the item can't be queued
                 self._wait(s, who, 2 if was_queued else 1)
             return int(was_queued)
         if any(who == other for other, _ in s["waiters", w]):
             raise Blocked
-        s["cancelling", w] = False
+        s["cancelled by", w] = None
         return int(at.phase == 2)
 
 
@@ -769,51 +796,60 @@ def end_failures(case: Case, s: dict) -> list:
 
 def judge(case: Case, max_states: int = 4000) -> Verdict:
     """Every schedule, depth first; a whole state that was met before is not looked at again."""
-    oracle, known, outcomes, seen = Oracle(case), {}, set(), set()
-    open_states: set = set()
+    oracle, outcomes, seen = Oracle(case), set(), set()
+    counts: dict = {}  # by state: how many schedules go on from there, by how they end; None while that is open
     endless = False
 
-    def look(s: dict) -> Counter:
-        nonlocal endless
-        at = tuple(s.values())
-        if at in known:
-            return known[at]
-        if at in open_states:
-            endless = True
-            return Counter()
-        if len(known) + len(open_states) >= max_states:
-            raise TooMany
-        open_states.add(at)
-        known[at] = counts = visit(s)
-        open_states.discard(at)
-        return counts
-
-    def visit(s: dict) -> Counter:
+    def visit(s: dict):
+        """The endings of this state's own, and the states after it."""
         if breaks_invariant(case, s):
             seen.add("invariant")
-            return Counter(invariant=1)
+            return Counter(invariant=1), []
         if races(s):
             seen.add("data-race")
-        counts, stuck = Counter(), True
-        for _, failed, after in oracle.moves(s):
-            stuck = False
+        own, after = Counter(), []
+        for _, failed, state in oracle.moves(s):
             if failed:
                 seen.add(failed)
-                counts[failed] += 1
+                own[failed] += 1
             else:
-                counts += look(after)
-        if stuck:
+                after.append(state)
+        if not own and not after:
             wrong = end_failures(case, s)
             seen.update(wrong)
-            if not wrong:
+            if "deadlock" not in wrong:
                 outcomes.add(outcome(s))
-            counts[wrong[0] if wrong else "end"] += 1
-        return counts
+            own[wrong[0] if wrong else "end"] += 1
+        return own, after
 
-    counts = look(oracle.initial())
-    failing = {} if endless else {kind: n for kind, n in counts.items() if kind != "end"}
-    schedules = None if endless else counts.total()
-    return Verdict(frozenset(outcomes), frozenset(seen), schedules, failing, len(known))
+    def enter(s: dict, at: tuple) -> None:
+        if len(counts) >= max_states:
+            raise TooMany
+        counts[at] = None
+        path.append((at, *visit(s)))
+
+    start = oracle.initial()
+    path: list = []
+    enter(start, tuple(start.values()))
+    while path:
+        at, total, after = path[-1]
+        if not after:
+            counts[at] = total
+            path.pop()
+            continue
+        s = after[-1]
+        below = tuple(s.values())
+        if below not in counts:
+            enter(s, below)
+            continue
+        after.pop()
+        if counts[below] is None:
+            endless = True  # this state comes before itself
+        else:
+            total.update(counts[below])
+    ends = counts[tuple(start.values())]
+    failing = {} if endless else {kind: n for kind, n in ends.items() if kind != "end"}
+    return Verdict(frozenset(outcomes), frozenset(seen), None if endless else ends.total(), failing, len(counts))
 
 
 def breaks_invariant(case: Case, s: dict) -> bool:

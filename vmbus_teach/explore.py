@@ -118,18 +118,14 @@ class Exploration:
     def fates(self, session: Session) -> dict[str, str]:
         """For each enabled choice of a session, by its word: the fate behind it."""
         found = {}
-        for choice in session.choices():
+        ahead = Session(self.scenario, self.machine)  # its own, so that what was undone in yours is kept
+        ahead.replay(Schedule(session.schedule.steps))
+        for choice in ahead.choices():
             if choice.enabled:
-                session.step(choice)
-                found[choice.word] = CERTAIN if session.failures else self.fate(self._translate(session))
-                session.undo()
+                ahead.step(choice)
+                found[choice.word] = CERTAIN if ahead.failures else self.fate(ahead.number)
+                ahead.undo()
         return found
-
-    def _translate(self, session: Session) -> int:
-        """The session's state, in this machine's numbers."""
-        replayed = Session(self.scenario, self.machine)
-        replayed.replay(Schedule(session.schedule.steps))
-        return replayed.number
 
     def __str__(self) -> str:
         lines = [f"{self.scenario}: {self._verdict()}"]
@@ -178,7 +174,7 @@ def explore(
     if not isinstance(max_states, int) or max_states < 1:
         raise ScenarioError(f"max_states = {max_states!r}; it is the number of states after which to stop, at least 1.")
     instance = as_scenario(scenario)
-    width = 16
+    width = None
     while True:
         machine = Machine(instance, width)
         if not symmetry:
@@ -188,16 +184,12 @@ def explore(
             reason = search(
                 machine, graph, faults, max_states=max_states, stop_at_first=stop_at_first, progress=progress
             )
-        except KeyboardInterrupt:
-            graph.close()
-            reason = "stopped by hand"
+            outcomes = frozenset(_outcome(machine, graph.states[number]) for number in graph.ends) - {None}
+            failures = _failures(instance, machine, graph, faults, complete=not reason)
         except SlotOverflow:
-            width *= 2  # some variable takes more values than expected; once more, with room for them
+            width = machine.width * 2  # something takes more values than expected; once more, with room for them
             continue
-        break
-    outcomes = frozenset(_outcome(machine, graph.states[number]) for number in graph.ends) - {None}
-    failures = _failures(instance, machine, graph, faults, complete=not reason)
-    return Exploration(instance, machine, graph, not reason, reason, outcomes, failures)
+        return Exploration(instance, machine, graph, not reason, reason, outcomes, failures)
 
 
 def _outcome(machine: Machine, state: int) -> Any:
@@ -214,7 +206,7 @@ def _failures(
     words = shortest(machine, graph, set(faults))
     failures = []
     for at, fault in faults.items():
-        session = Session(scenario)
+        session = Session(scenario, machine)
         session.replay(Schedule(words[at]))
         said = next((f.message for f in session.sightings() if (f.kind, f.where) == at), fault.message)
         ends = at in shares

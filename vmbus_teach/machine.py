@@ -38,14 +38,19 @@ class Position(NamedTuple):
     cpu: Cpu | None  # where the context runs, if that differs from time to time
 
 
+#: Bits of a field, to begin with.
+WIDTH = 16
+
+
 class SlotOverflow(Exception):
     """A field has more values than its width can number; build the machine again, wider."""
 
 
 class Machine:
-    """A scenario, ready to be stepped. ``width`` is the number of bits of a field."""
+    """A scenario, ready to be stepped. ``width`` is the number of bits of a field, WIDTH if not given."""
 
-    def __init__(self, scenario: Scenario, width: int = 16) -> None:
+    def __init__(self, scenario: Scenario, width: int | None = None) -> None:
+        width = width or WIDTH
         self.scenario = scenario
         self.cast: Cast = scenario.cast
         self.width = width
@@ -391,12 +396,14 @@ class _Moment(Now):
         fault: Fault | None = None
         result: Any = None
         before: dict[Shared, Any] = {}
+        preempted = True
         try:
             # A context that is to start (an interrupt, a tasklet) does not run yet: its own
             # operation says when it may.
             if position.node is not None:
                 may_run(self)
                 before = dict(self.written)
+                preempted = False
                 for check in STEP_CHECKS:
                     check.before(self, position.operation)
             if position.operation.host is False and self.context.kind == "host":
@@ -409,7 +416,7 @@ class _Moment(Now):
         except _Wait as wait:
             changed = {s for s in self.written if s not in before or before[s] is not self.written[s]}
             if not any(self.machine.value(self.state, s) != self.written[s] for s in changed) and not self.placed:
-                return Blocked(wait.reason, wait.on)
+                return Blocked(wait.reason, wait.on, preempted and position.node is not None)
             waiting = position._replace(phase=wait.phase)
             self.placed[me] = self.machine.position_number(me, waiting)
         except _Fail as failed:

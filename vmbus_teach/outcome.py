@@ -17,10 +17,14 @@ class Fault(NamedTuple):
 
 
 class Blocked(NamedTuple):
-    """There is no such step now: why, and for whom the context waits."""
+    """There is no such step now: why, and for whom the context waits.
+
+    ``preempted``: the context itself could go on, but its CPU executes something else.
+    """
 
     reason: str
     on: tuple[Context, ...]
+    preempted: bool
 
 
 class Move(NamedTuple):

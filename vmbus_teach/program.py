@@ -30,15 +30,19 @@ Running = Generator[Operation, Any, Any]
 class Node:
     """A position of a program: the operation that it hands over there, or how it ended."""
 
-    __slots__ = ("crash", "edges", "history", "operation", "parked", "places")
+    __slots__ = ("before", "crash", "edges", "operation", "parked", "places")
 
     def __init__(
-        self, operation: Operation | None, places: tuple[Place, ...], crash: BaseException | None, history: tuple[Any, ...]
+        self,
+        operation: Operation | None,
+        places: tuple[Place, ...],
+        crash: BaseException | None,
+        before: tuple[Node, Any] | None,
     ) -> None:
         self.operation = operation  # None: the program has ended
         self.places = places  # outermost first
         self.crash = crash
-        self.history = history  # results that lead here from the start
+        self.before = before  # one way to come here: from which node, with which result; None at the start
         self.parked: Running | None = None  # a generator that stands here, to be used once
         self.edges: dict[Hashable, Node] = {}
 
@@ -49,6 +53,14 @@ class Node:
     @property
     def place(self) -> Place | None:
         return self.places[-1] if self.places else None
+
+    def history(self) -> list[Any]:
+        """The results that lead here from the start."""
+        results, node = [], self
+        while node.before is not None:
+            node, result = node.before
+            results.append(result)
+        return results[::-1]
 
 
 class Automaton:
@@ -61,7 +73,7 @@ class Automaton:
         self.nodes: dict[Hashable, Node] = {}
         self.printed = ""
         self._surroundings = Surroundings(self.title, program, args)
-        self.start = self._arrive(self._fresh(), (), None)
+        self.start = self._arrive(self._fresh(), None)
 
     def advance(self, node: Node, result: Any) -> Node:
         """The node that the program reaches when the operation at ``node`` gives ``result``."""
@@ -71,25 +83,25 @@ class Automaton:
             running, node.parked = node.parked, None
             if running is None:
                 running = self._replay(node)
-            known = node.edges[edge] = self._arrive(running, (*node.history, result), result)
+            known = node.edges[edge] = self._arrive(running, (node, result))
         return known
 
-    def _arrive(self, running: Running, history: tuple[Any, ...], result: Any) -> Node:
-        """Resumes the generator with ``result``, and finds the node that it comes to."""
-        operation, crash = self._resume(running, result, first=not history)
+    def _arrive(self, running: Running, before: tuple[Node, Any] | None) -> Node:
+        """Resumes the generator with the result, and finds the node that it comes to."""
+        operation, crash = self._resume(running, before[1] if before else None, first=before is None)
         if operation is None:
-            return Node(None, places_of_error(crash) if crash else (), crash, history)
-        at = self._identity(running, operation, history)
+            return Node(None, places_of_error(crash) if crash else (), crash, before)
+        at = self._identity(running, operation)
         node = self.nodes.get(at)
         if node is None:
-            node = self.nodes[at] = Node(operation, places(running), None, history)
+            node = self.nodes[at] = Node(operation, places(running), None, before)
             node.parked = running
         else:
             _dismiss(running)
         return node
 
-    def _identity(self, running: Running, operation: Operation, history: tuple[Any, ...]) -> Hashable:
-        """What tells this position from all others."""
+    def _identity(self, running: Running, operation: Operation) -> Hashable:
+        """What tells this position from all others; like nothing else, if its frame cannot be read."""
         handed_over = self._operation_key(running, operation)
         try:
             if frames_can_be_read():
@@ -100,7 +112,7 @@ class Automaton:
             raise self._error(f"{error} (in {places(running)[-1]})") from None
         except RecursionError:
             raise self._too_deep(places(running)[-1]) from None
-        return ("history", tuple(map(key, history)))
+        return object()
 
     def _operation_key(self, running: Running, operation: Operation) -> Hashable:
         try:
@@ -133,8 +145,8 @@ class Automaton:
     def _replay(self, node: Node) -> Running:
         """A fresh generator, led to ``node`` again; it must hand over what it did the first time."""
         running = self._fresh()
-        at, result = self.start, None
-        for step in range(len(node.history) + 1):
+        at, result, history = self.start, None, node.history()
+        for step in range(len(history) + 1):
             operation, _ = self._resume(running, result, first=step == 0)
             if operation is None or at.operation is None or _operation_key(operation) != _operation_key(at.operation):
                 later = f"handed over {operation}" if operation else "ended"
@@ -144,8 +156,8 @@ class Automaton:
                     "the results of its operations; look for random numbers, the time, a Cell that it makes itself, "
                     "or a variable outside of it."
                 )
-            if step < len(node.history):
-                result = node.history[step]
+            if step < len(history):
+                result = history[step]
                 at = at.edges[key(result)]
         return running
 

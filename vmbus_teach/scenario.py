@@ -19,6 +19,7 @@ A repair is a subclass that overrides a method; the decorators of the original s
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -27,6 +28,7 @@ from .kernel import EVERYWHERE
 from .kernel.base import Context, Fixed, ModelError, Program, Shared, show
 from .kernel.cpu import Cpu
 from .kernel.interrupts import Interrupt
+from .source import in_words
 from .values import Opaque, key
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -111,13 +113,18 @@ class Scenario(Fixed):
 
     cpus: int = 0
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, *args: Any, **parameters: Any) -> None:
+        if args:
+            raise ScenarioError(
+                f"{type(self).__name__}({', '.join(map(show, args))}): parameters are given by name. "
+                f"It is declared as setup{inspect.signature(self.setup)}."
+            )
         self._parameters = parameters
         self._threads: list[tuple[Program, tuple[Any, ...], int | None, bool, str]] = []
         self._interrupts: dict[str, Interrupt] = {}
         self._running = False
         Shared._made = 1000  # after the state that exists everywhere
-        if not isinstance(self.cpus, int) or self.cpus < 0:
+        if type(self.cpus) is not int or self.cpus < 0:
             raise ScenarioError(f"{self}: cpus = {self.cpus!r}; it is the number of CPUs, such as cpus = 2.")
         self._cpus = [Cpu(number, f"CPU {number}") for number in range(self.cpus)]
         try:
@@ -128,7 +135,13 @@ class Scenario(Fixed):
                 f"It is declared as setup{inspect.signature(self.setup)}."
             ) from None
         self._declare_interrupts()
-        self.setup(**parameters)
+        try:
+            self.setup(**parameters)
+        except ModelError as error:
+            said = str(error).removeprefix(f"{self}: ")
+            raise type(error)(f"{self}: {said}{in_words(error)}") from None
+        except Exception as error:
+            raise ScenarioError(f"setup of {self} raises {type(error).__name__}: {error}{in_words(error)}.") from error
         self._declare_threads()
         self.cast = self._gather()
         self._running = True
@@ -141,13 +154,14 @@ class Scenario(Fixed):
         self, program: Program, *args: Any, cpu: int | None = None, host: bool = False, name: str | None = None
     ) -> None:
         """Adds a task that runs ``program(*args)``; for ``setup``. Where it runs is told as in ``@thread``."""
-        title = name or getattr(program, "__name__", repr(program))
+        title = self._title(program, args, name)
         self._cpu(cpu, title)
+        self._place_of(title, cpu, host)
         self._threads.append((program, args, cpu, host, title))
 
     def add_interrupt(self, program: Program, *args: Any, cpu: int, name: str | None = None) -> Interrupt:
         """Adds an interrupt of CPU ``cpu`` and returns it, for ``raise_irq``; for ``setup``."""
-        title = name or getattr(program, "__name__", repr(program))
+        title = self._title(program, args, name)
         line = Interrupt(self._free_name(title), self._cpu(cpu, title) or self._cpus[0], program, args)
         self._interrupts[line.name] = line
         return line
@@ -162,20 +176,27 @@ class Scenario(Fixed):
 
     def check_unchanged(self, who: str) -> None:
         """Raises if a program has changed the scenario's own attributes behind the machine's back."""
-        if self._content() != self._state_of_self:
-            changed = [n for n, v in vars(self).items() if not n.startswith("_") and isinstance(v, list | dict | set)]
+        now = self._content()
+        if now != self._state_of_self:
+            changed = [name for name in {**self._state_of_self, **now} if self._state_of_self.get(name) != now.get(name)]
+            self._state_of_self = now  # say it once
             raise ScenarioError(
-                f"{who} has changed {' or '.join('self.' + n for n in changed)} while it ran. What programs share "
+                f"{who} has changed {' and '.join('self.' + name for name in changed)} while it ran. What programs share "
                 "must be in cells, which the machine can see: make a Cell in setup and yield WRITE_ONCE(cell, ...)."
             )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self.__dict__.get("_running") and not name.startswith("_"):
+        if self.__dict__.get("_running") and name not in _ENGINE:
             raise ScenarioError(
                 f"self.{name} = {show(value)} in a running program of {self}. What programs share must be in cells, "
                 f"which the machine can see: make self.{name} = Cell(...) in setup and yield WRITE_ONCE(self.{name}, ...)."
             )
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if self.__dict__.get("_running"):
+            raise ScenarioError(f"del self.{name} in a running program of {self}: only setup may change the scenario.")
+        super().__delattr__(name)
 
     # --- inside ---------------------------------------------------------------------------
 
@@ -199,7 +220,7 @@ class Scenario(Fixed):
             )
         found: dict[int, Shared] = {}
         for name, value in vars(self).items():
-            if not name.startswith("_"):
+            if name not in _ENGINE:
                 _collect(name, value, found)
         cast.named = [shared for shared in found.values() if not isinstance(shared, Interrupt)]
         for line in self._interrupts.values():
@@ -220,6 +241,8 @@ class Scenario(Fixed):
                 context.index = index
         names = [context.name for context in cast.contexts]
         for name in names:
+            if not _A_NAME.fullmatch(name):
+                raise ScenarioError(f"{self}: {_NO_NAME.format(repr(name))}")
             if names.count(name) > 1:
                 raise ScenarioError(f"{self} has two contexts named {name!r}; give one another name.")
         cast.shared = list(found.values())
@@ -230,11 +253,42 @@ class Scenario(Fixed):
                 cast.at_ends.append(getattr(self, name))
         return cast
 
-    def _content(self) -> Any:
-        try:
-            return key([(n, v) for n, v in vars(self).items() if n != "cast" and not n.startswith("_")])
-        except Opaque:
-            return None
+    def _content(self) -> dict[str, Any]:
+        """What is in the scenario's own attributes, as far as it can be read; those of its class included."""
+        inside = {name: value for name, value in vars(self).items() if name not in _ENGINE}
+        for cls in type(self).__mro__[:-1]:
+            if cls is Scenario:
+                break
+            inside |= {name: value for name, value in vars(cls).items() if isinstance(value, _PLAIN) and name not in inside}
+        found = {}
+        for name, value in inside.items():
+            try:
+                found[name] = key(value)
+            except Opaque:
+                pass
+        return found
+
+    def _title(self, program: Program, args: tuple[Any, ...], name: str | None) -> str:
+        """What a task or interrupt is called; checks what it was given."""
+        if not callable(program):
+            hint = " Give the method itself and its arguments: self.add_thread(self.worker, 1)."
+            raise ScenarioError(f"{self}: {show(program)} is no program: it cannot be called.{hint}")
+        title = name or getattr(program, "__name__", "") or type(program).__name__
+        if not isinstance(title, str) or not _A_NAME.fullmatch(title):
+            raise ScenarioError(f"{self}: {_NO_NAME.format(repr(title))}")
+        for what, value in ((title, program), *((f"an argument of {title}", arg) for arg in args)):
+            try:
+                key(value)
+            except Opaque as error:
+                raise ScenarioError(
+                    f"{self}: the machine cannot see what is in {what}, {show(value)} (a {error}), so it could not tell "
+                    "positions apart. Give a method and plain arguments: self.add_thread(self.worker, 1)."
+                ) from None
+        return title
+
+    def _place_of(self, title: str, cpu: int | None, host: bool) -> None:
+        if host and cpu is not None:
+            raise ScenarioError(f"{self}: {title} is declared on the host and on CPU {cpu}; choose one.")
 
     def _roles(self) -> Iterator[tuple[str, _Role]]:
         """Decorated methods, in the order of their first declaration; overriding keeps the role."""
@@ -244,18 +298,21 @@ class Scenario(Fixed):
                 role = getattr(member, "_role", None)
                 if role is not None:
                     seen[name] = role
-                elif name in seen and member is None:
-                    raise ScenarioError(f"{cls.__name__} sets {name} to None; a program or property cannot be deleted.")
+                elif name in seen and not callable(member):
+                    raise ScenarioError(
+                        f"{cls.__name__} sets {name} to {show(member)}, but {name} is declared with @{seen[name].kind} and "
+                        "stays so. Override it with a method; a property that always holds returns True."
+                    )
         return iter(seen.items())
 
     def _cpu(self, number: int | None, title: str) -> Cpu | None:
         if number is None:
             return None
-        if not isinstance(number, int) or not 0 <= number < len(self._cpus):
+        if type(number) is not int or not 0 <= number < len(self._cpus):
             have = f"CPUs 0 to {len(self._cpus) - 1}" if self._cpus else "no shared CPU"
             raise ScenarioError(
                 f"{self}: {title} is to run on CPU {number!r}, but the scenario has {have}. "
-                f"Set cpus = {number + 1 if isinstance(number, int) and number >= 0 else 2} in the class."
+                + (f"Set cpus = {number + 1} in the class." if type(number) is int and number >= 0 else "CPUs are numbered 0, 1, ...")
             )
         return self._cpus[number]
 
@@ -277,12 +334,24 @@ class Scenario(Fixed):
             if role.kind != "thread":
                 continue
             self._cpu(role.cpu, name)
-            if not isinstance(role.copies, int) or role.copies < 1:
+            if type(role.copies) is not int or role.copies < 1:
                 raise ScenarioError(f"{self}: @thread(copies={role.copies!r}) on {name}; copies is at least 1.")
-            if role.host and role.cpu is not None:
-                raise ScenarioError(f"{self}: {name} is declared on the host and on CPU {role.cpu}; choose one.")
+            self._place_of(name, role.cpu, role.host)
             declared += [(getattr(self, name), (), role.cpu, role.host, name)] * role.copies
         self._threads = [*declared, *self._threads]
+
+
+#: The engine's own attributes of a scenario; all others are the author's.
+_ENGINE = frozenset(
+    {"_parameters", "_threads", "_interrupts", "_running", "_cpus", "_state_of_self", "_digest", "cast", "__dict__"}
+)
+#: What a class may hold beside methods, and a program must leave alone.
+_PLAIN = (int, float, str, bytes, tuple, frozenset, list, dict, set)
+_A_NAME = re.compile(r"[^\s*:@]+")
+_NO_NAME = (
+    "{} cannot be the name of a context, because a schedule writes names with spaces between them and marks them "
+    "with * : and @. Use letters, digits, _ and -, as in name='reader_1'."
+)
 
 
 def _collect(name: str, value: Any, found: dict[int, Shared]) -> None:

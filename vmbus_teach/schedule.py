@@ -9,16 +9,19 @@ programs: a schedule recorded for other code says so.
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import inspect
-import io
 import itertools
 import re
-import tokenize
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
+from typing import Any
 
 from .kernel.base import ModelError, show
 from .scenario import Scenario
+from .source import functions_reached, listing, names_in
 
 
 class ScheduleError(ModelError):
@@ -52,11 +55,11 @@ class Schedule:
         """The schedule that ``str`` wrote. Raises ScheduleError for text that is none."""
         if not isinstance(text, str):
             raise ScheduleError(f"a schedule is a text such as 'host*2 worker_0', not {show(text)}.")
-        text = " ".join(text.split())
+        text = " ".join(text.split())  # it may have been broken into lines
         head = re.match(r"(?P<scenario>\S.*?)@(?P<digest>[0-9a-f]{4,}):(?: |$)", text)
         steps: list[str] = []
         for word in (text[head.end() :] if head else text).split():
-            match = re.fullmatch(r"(?P<who>[^\s*]+?)(?:\*(?P<times>\d{1,6}))?", word)
+            match = re.fullmatch(r"(?P<who>[^\s*]+?)(?:\*(?P<times>[1-9]\d{0,5}))?", word)
             if not match:
                 raise ScheduleError(
                     f"{word!r} is no step of a schedule. A step is a context's name, repeated with *: 'host*2 worker_0'."
@@ -66,21 +69,66 @@ class Schedule:
 
 
 def digest(scenario: Scenario) -> str:
-    """A short hash of a scenario's programs and parameters; comments and layout don't count."""
-    parts = [f"{name}={show(value)}" for name, value in scenario._parameters.items()]
+    """A short hash of a scenario's programs and parameters.
+
+    Comments, doc strings and layout don't count. What counts is the code of the scenario's methods and of
+    the functions that they name, and the plain values that these use.
+    """
+    known = scenario.__dict__.get("_digest")
+    if known is None:
+        parts = sorted(set(_parts(scenario)))
+        parts += [f"{name}={show(value)}" for name, value in scenario._parameters.items()]
+        known = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
+        scenario.__dict__["_digest"] = known
+    return str(known)
+
+
+def _parts(scenario: Scenario) -> Iterator[str]:
+    """Everything that makes the scenario what it is, as text."""
+    starts: list[Any] = [context.program for context in scenario.cast.contexts]
     for cls in type(scenario).__mro__:
         if cls is Scenario:
             break
-        parts += _tokens(cls)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
+        for name, member in vars(cls).items():
+            if isinstance(member, _PLAIN) and not name.startswith("__"):
+                yield f"{cls.__name__}.{name} = {show(member)}"
+            starts.append(getattr(member, "__func__", member))  # what is in a static or class method
+    for start in starts:
+        for function in functions_reached(start, scenario):
+            yield f"{function.__qualname__}: {_shape_of(function.__code__)}"
+            for name in names_in(function.__code__).read:
+                value = function.__globals__.get(name)
+                if isinstance(value, _PLAIN):
+                    yield f"{name} = {show(value)}"
 
 
-def _tokens(cls: type) -> list[str]:
+_PLAIN = (int, float, str, bytes, tuple, frozenset)
+
+
+@lru_cache(maxsize=1000)
+def _shape_of(code: CodeType) -> str:
+    """A function's code without comments, layout and doc strings; its instructions if there is no source."""
+    source = "\n".join(line for _, line in listing(code))
     try:
-        source = inspect.getsource(cls)
-        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    except (OSError, TypeError, tokenize.TokenError, IndentationError):
-        codes = [f.__code__ for f in vars(cls).values() if inspect.isfunction(f)]
-        return [cls.__name__, *(code.co_code.hex() + repr(code.co_names) for code in codes)]
-    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-    return [token.string for token in tokens if token.type not in skipped]
+        tree = ast.parse(source)
+    except SyntaxError:  # a lambda in the middle of an expression, or a text with lines further left
+        return _instructions(code)
+    return _shape(tree) if source else _instructions(code)
+
+
+def _shape(node: Any) -> str:
+    """A syntax tree in brackets; the same in every version of Python, which ``ast.dump`` is not."""
+    if isinstance(node, list):
+        return "".join(map(_shape, node))
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    body = getattr(node, "body", None)
+    if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        node.body = body[1:]  # type: ignore[attr-defined]
+    inside = (f" {name}={_shape(part)}" for name, part in ast.iter_fields(node) if part not in (None, []))
+    return f"({type(node).__name__}{''.join(inside)})"
+
+
+def _instructions(code: CodeType) -> str:
+    constants = [_instructions(c) if isinstance(c, CodeType) else show(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {constants}"

@@ -5,6 +5,7 @@ The inner loop knows nothing of what steps mean: it adds ``memo[state & mask]`` 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,6 +31,33 @@ class Progress(NamedTuple):
 REPORT_EVERY = 10_000
 
 
+class StopButton:
+    """Notes an interrupt by hand (Ctrl+C, or the notebook's stop button) instead of breaking off anywhere.
+
+    A second one breaks off, in case a program never comes back. Where signals cannot be had (outside
+    the main thread, in a browser), nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def __enter__(self) -> StopButton:
+        try:
+            self.before = signal.signal(signal.SIGINT, self._press)
+        except (ValueError, AttributeError, OSError):
+            self.before = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _press(self, *_: object) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True
+
+
 def search(
     machine: Machine,
     graph: Graph,
@@ -40,6 +68,19 @@ def search(
     progress: Callable[[Progress], object] | None,
 ) -> str:
     """Fills ``graph`` and ``faults``; returns why it stopped early, or ""."""
+    with StopButton() as stop:
+        return _search(machine, graph, faults, max_states, stop_at_first, progress, stop)
+
+
+def _search(
+    machine: Machine,
+    graph: Graph,
+    faults: dict[FaultKey, Fault],
+    max_states: int,
+    stop_at_first: bool,
+    progress: Callable[[Progress], object] | None,
+    stop: StopButton,
+) -> str:
     field = machine.field
     lanes = [(index, shift, machine.steps[index], *machine.neighbours(index)) for index, shift in enumerate(machine.place_shift)]
     numbers, states, edges = graph.numbers, graph.states, graph.edges
@@ -64,6 +105,8 @@ def search(
     states.append(start)
     number, count = 0, 1
     while number < count:
+        if stop.pressed:
+            return "stopped by hand"
         if stop_at_first and faults:
             return "stopped at the first failure"
         if number % REPORT_EVERY == 0 and number and progress is not None:

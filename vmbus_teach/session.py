@@ -197,23 +197,32 @@ class Session:
     def replay(self, schedule: Schedule | str) -> tuple[TraceStep, ...]:
         """From the start, takes the steps of a schedule; stays where it was if that does not fit."""
         schedule = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
+        if not isinstance(schedule, Schedule):
+            raise ScheduleError(f"{show(schedule)} is no schedule. Give a Schedule, or its text: replay('host*2 worker_0').")
         kept = self._states, self._steps, self._at
         self._states, self._steps, self._at = [self.machine.initial], [], 0
-        for number, word in enumerate(schedule.steps, 1):
-            try:
-                self.step(word)
-            except ScheduleError as error:
-                self._states, self._steps, self._at = kept
-                other = ""
-                if schedule.digest and schedule.digest != digest(self.scenario):
-                    other = (
-                        f" The schedule was recorded for other code: {schedule.scenario}@{schedule.digest}, "
-                        f"and this is {self.scenario}@{digest(self.scenario)}."
-                    )
-                raise ScheduleError(
-                    f"step {number} of {len(schedule)} of the schedule does not fit: {error}{other}"
-                ) from None
+        try:
+            for number, word in enumerate(schedule.steps, 1):
+                try:
+                    self.step(word)
+                except ScheduleError as error:
+                    raise ScheduleError(
+                        f"step {number} of {len(schedule)} of the schedule does not fit: {error}{self._other_code(schedule)}"
+                    ) from None
+        except BaseException:
+            self._states, self._steps, self._at = kept
+            raise
         return self.trace
+
+    def _other_code(self, schedule: Schedule) -> str:
+        """For a schedule that does not fit: that it was recorded for other code, if it was."""
+        here = digest(self.scenario)
+        if schedule.digest in ("", here):
+            return ""
+        return (
+            f" The schedule was recorded for other code: {schedule.scenario}@{schedule.digest}, "
+            f"and this is {self.scenario}@{here}."
+        )
 
     # --- inside ---------------------------------------------------------------------------
 
@@ -256,7 +265,7 @@ class Session:
         position = self.machine.position(state, index)
         if position is None or position.node is None:
             return ""
-        return remark(position.node.place) or f"does {position.operation}"
+        return (position.node.place.remark if position.node.place else "") or f"does {position.operation}"
 
     def _waits(self, state: int, index: int) -> str:
         """What the context waits for, if its last operation has only begun."""

@@ -129,6 +129,10 @@ def _slice(value: slice, met: Met) -> Hashable:
     return (slice, _key((value.start, value.stop, value.step), met))
 
 
+def _view(value: Any, met: Met) -> Hashable:
+    return (type(value), _key(_gone_through(value), met))
+
+
 def _iterator(value: Any, met: Met) -> Hashable:
     return _key(_reduced(value), met)
 
@@ -155,7 +159,7 @@ def _reduced(iterator: Any) -> Any:
 
 
 def _gone_through(iterator: Any) -> list[Any]:
-    """The dictionary or set that an iterator goes through, which its ``__reduce__`` does not name."""
+    """The dictionary or set behind an iterator or a view, which its ``__reduce__`` does not name."""
     return [x for x in gc.get_referents(iterator) if isinstance(x, dict | set | frozenset)]
 
 
@@ -209,7 +213,8 @@ def _members(value: Any) -> list[tuple[str, Any]]:
 
 _KEYS: dict[type, Callable[[Any, Met], Hashable]] = {
     **dict.fromkeys((int, bool, str, bytes, type(None), type(...), type(NotImplemented)), _atom),
-    **dict.fromkeys((type, types.ModuleType, types.CodeType), _identity),
+    **dict.fromkeys((type, types.ModuleType, types.CodeType, types.MethodDescriptorType), _identity),
+    **dict.fromkeys((types.WrapperDescriptorType, types.ClassMethodDescriptorType), _identity),
     **dict.fromkeys((tuple, frozenset), _items),
     **dict.fromkeys((list, set, bytearray), _once(_sequence)),
     **dict.fromkeys((type(iter(())), type(iter([])), type(iter("")), type(iter("\u0394")), type(iter(b""))), _once(_iterator)),
@@ -226,6 +231,7 @@ _KEYS: dict[type, Callable[[Any, Met], Hashable]] = {
     types.MethodType: _method,
     types.BuiltinFunctionType: _builtin,
     types.CellType: _once(_closure_cell),
+    **dict.fromkeys((type({}.keys()), type({}.values()), type({}.items())), _view),
 }
 
 

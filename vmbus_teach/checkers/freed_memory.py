@@ -7,7 +7,7 @@ from ..kernel.heap import UNUSED, Freed
 
 
 class FreedMemory:
-    """Looks at every object of which an operation names a field. (Freeing twice is told by ``kfree`` itself.)"""
+    """Looks at every object of which an operation names a field. (``kfree`` itself tells a double free.)"""
 
     def before(self, now: Now, operation: Operation) -> None:
         for shared in operation.touches():

@@ -27,7 +27,8 @@ def leaks(machine: Machine, state: int) -> list[Fault]:
         for thing in alive
         if thing not in found and (thing in at_start or machine.value(machine.initial, thing) != ALLOCATED)
     ]
-    return [Fault("leak", f"{thing!r} is never freed, and nothing points to it any more", thing.name) for thing in lost]
+    why = "is never freed, and nothing points to it any more"
+    return [Fault("leak", f"{thing!r} {why}", thing.name) for thing in lost]
 
 
 def _reachable(machine: Machine, state: int) -> set[Object]:

@@ -22,9 +22,10 @@ class LeftBehind:
             now.fail("error", f"{now.context} returns without rcu_read_unlock")
         level = own_level(now)
         if level.preempt or level.bh:
-            now.fail("error", f"{now.context} returns with {'preemption' if level.preempt else 'softirqs'} still off")
+            what = "preemption" if level.preempt else "softirqs"
+            now.fail("error", f"{now.context} returns with {what} still off")
         if not level.irqs_on and now.context.kind not in HARDIRQS:
             now.fail("error", f"{now.context} returns with interrupts still off")
         if level.irqs_on and now.context.kind in HARDIRQS:
-            # The kernel warns "enabled interrupts" (__handle_irq_event_percpu in kernel/irq/handle.c, v6.1).
+            # The kernel warns of it (__handle_irq_event_percpu in kernel/irq/handle.c, v6.1).
             now.fail("error", f"{now.context} is an interrupt handler and returns with interrupts on")

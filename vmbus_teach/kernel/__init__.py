@@ -30,6 +30,7 @@ from .interrupts import (
     raise_irq,
     smp_call_function_single,
     tasklet_disable,
+    tasklet_disable_in_atomic,
     tasklet_enable,
     tasklet_schedule,
 )

@@ -121,7 +121,7 @@ def check_program(program: Any, where: str) -> None:
     if not callable(program):
         called = " Name it without calling it." if isinstance(program, GeneratorType) else ""
         raise ModelError(
-            f"{where} takes a program, not {show(program)} (a {type(program).__name__}).{called} "
+            f"{where} takes a program, not {show(program)} ({_a(type(program))}).{called} "
             "A program is a method that yields operations, such as self.worker."
         )
 
@@ -218,18 +218,19 @@ class Operation:
     def __post_init__(self) -> None:
         for name, wanted in self._wanted().items():
             value = getattr(self, name)
-            if wanted is Callable:
+            if wanted is Program:
                 check_program(value, f"{type(self).__name__} ({name})")
             elif not isinstance(value, wanted):
                 self._reject(name, wanted, value)
 
     def _reject(self, name: str, wanted: Any, value: Any) -> NoReturn:
         kind = (get_args(wanted) or (wanted,))[0]
-        called = f"{type(self).__name__} takes {_a(kind)} as {name}, not {show(value)} ({_a(type(value))})."
-        if not issubclass(kind, Shared):
-            raise ModelError(called)
-        advice = f"Give it the {kind.__name__} that setup made"
-        raise ModelError(f"{called} {advice}{'; an object has fields: name one' if hasattr(value, 'fields') else ''}.")
+        what = "a function" if kind is Callable else _a(kind)
+        text = f"{type(self).__name__} takes {what} as {name}, not {show(value)} ({_a(type(value))})."
+        if kind is not Callable and issubclass(kind, Shared):
+            text += f" Give it the {kind.__name__} that setup made"
+            text += "; an object has fields: name one." if hasattr(value, "fields") else "."
+        raise ModelError(text)
 
     @classmethod
     def _wanted(cls) -> dict[str, Any]:
@@ -269,9 +270,9 @@ def _a(kind: type) -> str:
 
 
 def _checkable(hint: Any) -> Any:
-    """A type that ``isinstance`` understands, Callable for programs, None where anything goes."""
+    """A type that ``isinstance`` understands, or Program, or None where anything goes."""
     if get_origin(hint) is Callable:
-        return Callable
+        return Program if get_origin(get_args(hint)[-1]) is Generator else Callable
     if isinstance(hint, UnionType):
         return hint if all(map(_checkable, get_args(hint))) else None
     return hint if isinstance(hint, type) and issubclass(hint, Shared | int | NoneType) else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from .base import Context, ModelError, Now, Operation, Shared, listed
+from .base import Context, ModelError, Now, Operation, Shared, listed, show
 
 
 class Level(NamedTuple):
@@ -39,7 +39,8 @@ class Cpu(Shared):
         self.private = number is None
         #: The tasklets that wait to run here, first come first.
         self.softirqs = Shared((), words=listed)
-        self.further = [(".softirqs", self.softirqs), *((suffix, make(self)) for suffix, make in also_per_cpu)]
+        also = [(suffix, make(self)) for suffix, make in also_per_cpu]
+        self.further = [(".softirqs", self.softirqs), *also]
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
         return iter(self.further)
@@ -194,7 +195,8 @@ def change(now: Now, *, irqs_on: bool | None = None, preempt: int = 0, bh: int =
         now.fail("error", f"{now.context} switches {what} on, which it had not switched off")
     # The kernel warns of both (__local_bh_enable_ip in kernel/softirq.c, v6.1).
     if bh and now.context.kind in HARDIRQS:
-        now.fail("error", f"{now.context} is an interrupt handler and switches softirqs {'off' if bh > 0 else 'on'}")
+        which = "off" if bh > 0 else "on"
+        now.fail("error", f"{now.context} is an interrupt handler and switches softirqs {which}")
     if bh < 0 and not level.irqs_on:
         now.fail("error", f"{now.context} switches softirqs on while interrupts are off")
     _set_level(now, level)
@@ -275,6 +277,6 @@ def check_flags(operation: Any) -> None:
     """Checks that an operation's ``flags`` came from one that saved them."""
     if not isinstance(operation.flags, bool):
         raise ModelError(
-            f"{type(operation).__name__} is to restore {operation.flags!r}, which no _irqsave operation returned. "
-            "Write: flags = yield spin_lock_irqsave(lock), or local_irq_save()."
+            f"{type(operation).__name__} is to restore {show(operation.flags)}, which no _irqsave operation "
+            "returned. Write: flags = yield spin_lock_irqsave(lock), or local_irq_save()."
         )

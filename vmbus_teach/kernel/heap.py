@@ -36,7 +36,7 @@ class Struct(Shared):
         self.title = title
         taken = [name for name in fields if name.startswith("_") or name in _OWN_NAMES]
         if taken:
-            raise ModelError(f"Struct({title!r}): a field cannot be called {taken[0]!r}, which is taken. Rename it.")
+            raise ModelError(f"Struct({title!r}): a field cannot be called {taken[0]!r}, which is taken.")
         self.objects = tuple(Object(self, i, fields) for i in range(capacity))
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
@@ -102,8 +102,8 @@ _OWN_NAMES = frozenset({*dir(Object), "initial", "words", "struct", "number", "f
 
 def _full(struct: Struct) -> str:
     return (
-        f"more than {len(struct.objects)} objects {struct.title} are allocated in one schedule. "
-        f"If that is meant, raise the bound: Struct({struct.title!r}, capacity={len(struct.objects) * 2}, ...)."
+        f"more than {len(struct.objects)} objects {struct.title} are allocated in one schedule. If that "
+        f"is meant, raise the bound: Struct({struct.title!r}, capacity={len(struct.objects) + 4}, ...)."
     )
 
 

@@ -34,8 +34,8 @@ class Interrupt(Shared):
 
     def __call__(self, *args: Any) -> NoReturn:
         raise ModelError(
-            f"{self.name} is an interrupt: it is raised, not called. Write: yield raise_irq(self.{self.name}). "
-            "To use its code elsewhere, too, move that into a method without @interrupt."
+            f"{self.name} is an interrupt: raised, not called. Write: yield raise_irq(self.{self.name}). To "
+            "use its code elsewhere, too, move that into a method without @interrupt."
         )
 
 
@@ -262,7 +262,8 @@ class CallQueue(Shared):
         self.handler.queue = self
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
-        yield ".executing", self.executing
+        if not self.cpu.private:  # nobody can call that one
+            yield ".executing", self.executing
 
     def contexts(self) -> Iterator[Context]:
         if not self.cpu.private:
@@ -317,7 +318,8 @@ class smp_call_function_single(Operation):
         if now.phase == 0:
             self._check(now)
             self._send(now, queue, local=target is here)
-        if any(call.caller is now.context and call.waited_for for call in (*now[queue], *now[queue.executing])):
+        sent = (*now[queue], *now[queue.executing])
+        if any(call.caller is now.context and call.waited_for for call in sent):
             now.wait(f"waits until {target.name} has executed {show(self.func)}", queue.handler)
         if self.wait and target is not here:
             cpus.change(now, preempt=-1)
@@ -326,10 +328,8 @@ class smp_call_function_single(Operation):
         if now.context.kind not in cpus.TASKS:
             now.fail("error", f"{now.context} is no task and calls {self}, which may spin for another CPU")
         if not cpus.own_level(now).irqs_on:
-            now.fail(
-                "error",
-                f"{now.context} calls {self} with interrupts off: two CPUs that call each other so wait for ever",
-            )
+            why = "two CPUs that call each other so wait for ever"
+            now.fail("error", f"{now.context} calls {self} with interrupts off: {why}")
 
     def _send(self, now: Now, queue: CallQueue, *, local: bool) -> None:
         args = () if self.info is None else (self.info,)

@@ -261,7 +261,7 @@ class _Bit(ReadModifyWrite):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.nr < 0:
-            raise ModelError(f"{type(self).__name__} is given bit number {self.nr}; bits are numbered from 0.")
+            raise ModelError(f"{type(self).__name__} is given bit {self.nr}; bits are numbered from 0.")
 
     def _put(self, now: Now, on: bool) -> bool:
         """Sets or clears the bit; returns whether it was set before."""
@@ -338,7 +338,7 @@ class smp_cond_load_relaxed(Operation):
     def _holds(self, value: Any) -> bool:
         asked = f"the predicate {show(self.predicate)} of {type(self).__name__} is asked about {show(value)}"
         try:
-            holds = self.predicate(value)
+            holds: Any = self.predicate(value)
         except Exception as error:
             raise ModelError(f"{asked} and raises {type(error).__name__}: {error}.") from error
         if isinstance(holds, Iterator):

@@ -3,7 +3,8 @@
 A reader is a context inside ``rcu_read_lock`` and also, since v5.0, any context with interrupts,
 softirqs or preemption off: every handler and tasklet, every holder of a spin lock (source:
 the comment of synchronize_rcu in kernel/rcu/tree.c, v6.1). A grace period waits for the readers
-that were there when it began, and for no others.
+that were there when it began, and for no others. A task that is preempted inside rcu_read_lock
+remains a reader.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from . import cpu as cpus
-from .base import Context, Now, Operation, Program, Shared
-from .heap import Object, free
+from .base import Context, Now, Operation, Program, Shared, listed, show
+from .heap import Object, check_allocated, free
 from .memory import Load, Store
 
 
@@ -21,20 +22,35 @@ class _Rcu(Shared):
     """The one RCU domain. Its value: the contexts inside ``rcu_read_lock``, with their depth."""
 
     def __init__(self) -> None:
-        super().__init__(())
+        super().__init__((), words=_show_readers)
         self.name = "rcu readers"
         #: Grace periods that are waited for: (who waits, the readers that are still to leave).
-        self.grace = Shared(())
+        self.grace = Shared((), words=_show_grace)
         #: What is to be done after a grace period, oldest first.
-        self.callbacks = Shared(())
+        self.callbacks = Shared((), words=lambda callbacks: listed(map(str, callbacks)))
+        #: While a callback is being executed: who waits for it, in rcu_barrier. Else None.
+        self.running = Shared(None)
         self.thread = CallbackThread()
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
-        yield " grace periods", self.grace
-        yield " callbacks", self.callbacks
+        yield " waited for", self.grace
+        yield ": callbacks", self.callbacks
+        yield ": callback waited for by", self.running
 
     def contexts(self) -> Iterator[Context]:
         yield self.thread
+
+
+def _show_readers(readers: tuple[tuple[Context, int], ...]) -> str:
+    return listed(f"{reader}" + (f" ({depth} deep)" if depth > 1 else "") for reader, depth in readers)
+
+
+def _show_grace(waiting: tuple[tuple[Context, frozenset[Context]], ...]) -> str:
+    return listed(f"{who} waits for {listed(_in_order(readers), 'nobody')}" for who, readers in waiting)
+
+
+def _in_order(contexts: frozenset[Context]) -> list[Context]:
+    return sorted(contexts, key=lambda context: context.index)
 
 
 class Callback(NamedTuple):
@@ -44,6 +60,12 @@ class Callback(NamedTuple):
     readers: frozenset[Context]
     program: Program | None  # None: free the object
     argument: Any
+    waited_for: frozenset[Context] = frozenset()  # by whom, in rcu_barrier
+
+    def __str__(self) -> str:
+        argument = "" if self.argument is None else show(self.argument)
+        after = f" after {listed(_in_order(self.readers))}" if self.readers else ""
+        return f"{show(self.program) if self.program else 'kfree'}({argument}){after}"
 
 
 class CallbackThread(Context):
@@ -60,9 +82,15 @@ class CallbackThread(Context):
         self.index = 1 << 30  # exists in every scenario, as the last of all
 
     def finish(self, now: Now) -> None:
+        now[rcu.running] = None
         cpus.pop(now, cpus.runs_on(now, "a callback"))
-        if now[rcu.callbacks]:
-            now.wake(self, _run_callback())
+        _next_callback(now)
+
+
+def _waits_for(readers: frozenset[Context]) -> Any:
+    """The reason to wait for them, and who they are."""
+    who = _in_order(readers)
+    return (f"waits for the RCU reader{'s' * (len(who) > 1)} {listed(who)}", *who)
 
 
 def _readers(now: Now) -> frozenset[Context]:
@@ -107,7 +135,6 @@ class rcu_read_lock(Operation):
     """Enters a read-side critical section. Never waits; nests."""
 
     def step(self, now: Now) -> None:
-        cpus.runs_on(now, "rcu_read_lock")
         _nest(now, nesting(now) + 1)
 
 
@@ -140,7 +167,6 @@ class synchronize_rcu(Operation):
     sleeps: ClassVar[bool] = True
 
     def step(self, now: Now) -> None:
-        cpus.runs_on(now, "synchronize_rcu")
         if now.phase == 0:
             readers = _readers(now)
             if not readers:
@@ -148,23 +174,17 @@ class synchronize_rcu(Operation):
             now[rcu.grace] = (*now[rcu.grace], (now.context, readers))
         (mine,) = (entry for entry in now[rcu.grace] if entry[0] is now.context)
         if mine[1]:
-            who = sorted(mine[1], key=lambda context: context.index)
-            now.wait(f"waits for the RCU readers {', '.join(map(str, who))}", *who)
+            now.wait(*_waits_for(mine[1]))
         now[rcu.grace] = tuple(entry for entry in now[rcu.grace] if entry is not mine)
 
 
-def _defer(now: Now, what: str, program: Program | None, argument: Any) -> None:
-    cpus.runs_on(now, what)
-    callback = Callback(now.context, _readers_and_me(now), program, argument)
-    now[rcu.callbacks] = (*now[rcu.callbacks], callback)
+def _defer(now: Now, program: Program | None, argument: Any) -> None:
+    readers = _readers(now)
+    if nesting(now) or cpus.in_atomic(now):
+        readers |= {now.context}  # who defers something from inside a critical section is waited for too
+    now[rcu.callbacks] = (*now[rcu.callbacks], Callback(now.context, readers, program, argument))
     if now.asleep(rcu.thread):
         now.wake(rcu.thread, _run_callback())
-
-
-def _readers_and_me(now: Now) -> frozenset[Context]:
-    """As ``_readers``; who defers something from inside a critical section is waited for too."""
-    me = {now.context} if nesting(now) or cpus.in_atomic(now) else set()
-    return _readers(now) | me
 
 
 class call_rcu(Operation):
@@ -174,62 +194,86 @@ class call_rcu(Operation):
     argument: Any = None
 
     def step(self, now: Now) -> None:
-        _defer(now, "call_rcu", self.func, self.argument)
+        _defer(now, self.func, self.argument)
 
 
 class kfree_rcu(Operation):
-    """Frees the object after a grace period; does not wait for it."""
+    """Frees the object after a grace period; does not wait for it. ``kfree_rcu(None)`` does nothing.
 
-    object: Object
+    In no order with ``call_rcu`` (it collects objects apart; source: kvfree_call_rcu in
+    kernel/rcu/tree.c, v6.1).
+    """
+
+    object: Object | None
 
     def step(self, now: Now) -> None:
-        _defer(now, "kfree_rcu", None, self.object)
+        if self.object is None:
+            return
+        check_allocated(now, self.object)
+        for other in now[rcu.callbacks]:
+            if other.program is None and other.argument is self.object:
+                what = f"{now.context} frees {self.object!r}, which {other.by} has given to kfree_rcu before"
+                now.fail("double-free", what)
+        _defer(now, None, self.object)
 
 
 class rcu_barrier(Operation):
-    """Sleeps until every callback that is queued now has been executed."""
+    """Sleeps until every callback of ``call_rcu`` that is queued or being executed now is done.
+
+    No matter who queued it. It does not wait for ``kfree_rcu``.
+    """
 
     sleeps: ClassVar[bool] = True
 
     def step(self, now: Now) -> None:
-        cpus.runs_on(now, "rcu_barrier")
         if now.phase == 0:
-            if not now[rcu.callbacks] and now.asleep(rcu.thread):
-                return
-            _defer(now, "rcu_barrier", None, now.context)
-        if any(callback.argument is now.context for callback in now[rcu.callbacks]):
+            me = {now.context}
+            now[rcu.callbacks] = tuple(
+                c._replace(waited_for=c.waited_for | me) if c.program else c for c in now[rcu.callbacks]
+            )
+            if now[rcu.running] is not None:
+                now[rcu.running] |= me
+        waited_for = [now[rcu.running] or (), *(c.waited_for for c in now[rcu.callbacks])]
+        if any(now.context in waiters for waiters in waited_for):
             now.wait("waits until the RCU callbacks of before have been executed", rcu.thread)
 
 
 class _run_callback(Operation):
-    """A grace period has ended: what waited for it is done. Callbacks of one context keep their order."""
+    """A grace period has ended: what waited for it is done. Calls of one context keep their order."""
 
     def alternatives(self, now: Now) -> tuple[Any, ...]:
-        waiting = now[rcu.callbacks]
-        first = {callback.by: i for i, callback in reversed(list(enumerate(waiting)))}
-        ready = [i for i in sorted(first.values()) if not waiting[i].readers]
+        ready, callers = [], set()
+        for number, callback in enumerate(now[rcu.callbacks]):
+            first = callback.program is None or callback.by not in callers
+            if callback.program is not None:
+                callers.add(callback.by)
+            if first and not callback.readers:
+                ready.append(number)
         return tuple(ready) or (0,)
 
     def step(self, now: Now) -> None:
         waiting = now[rcu.callbacks]
         callback = waiting[now.alternative]
         if callback.readers:
-            who = sorted(callback.readers, key=lambda context: context.index)
-            now.wait(f"waits for the RCU readers {', '.join(map(str, who))}", *who)
+            now.wait(*_waits_for(callback.readers))
         now[rcu.callbacks] = waiting[: now.alternative] + waiting[now.alternative + 1 :]
-        if callback.program is not None:
-            cpus.push(now, cpus.runs_on(now, "a callback"), now.context, irqs_on=True)
-            now.start(now.context, callback.program, () if callback.argument is None else (callback.argument,))
-            return
-        if isinstance(callback.argument, Object):
+        if callback.program is None:
             free(now, callback.argument)
-        if now[rcu.callbacks]:
-            now.wake(now.context, _run_callback())
-        else:
-            now.sleep(now.context)
+            _next_callback(now)
+            return
+        now[rcu.running] = callback.waited_for
+        cpus.push(now, cpus.runs_on(now, "a callback"), now.context, irqs_on=True)
+        now.start(now.context, callback.program, () if callback.argument is None else (callback.argument,))
 
     def __str__(self) -> str:
-        return "a grace period ends"
+        return "a grace period has ended"
+
+
+def _next_callback(now: Now) -> None:
+    if now[rcu.callbacks]:
+        now.wake(rcu.thread, _run_callback())
+    else:
+        now.sleep(rcu.thread)
 
 
 rcu = _Rcu()

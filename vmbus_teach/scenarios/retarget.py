@@ -79,14 +79,14 @@ class PerCpuLists(Scenario):
 
     @thread(cpu=OLD)
     def target_cpu_store(self):
-        yield mutex_lock(self.channel_mutex)
+        yield mutex_lock(self.channel_mutex)  # begins to move the channel
         yield from self.move_channel()
-        yield mutex_unlock(self.channel_mutex)
+        yield mutex_unlock(self.channel_mutex)  # is done with the move
 
     def move_channel(self):
         yield from self.send_modifychannel()
-        yield smp_call_function_single(OLD, self.percpu_channel_deq, OLD)
-        yield smp_call_function_single(NEW, self.percpu_channel_enq, NEW)
+        yield smp_call_function_single(OLD, self.percpu_channel_deq, OLD)  # has the old CPU change its list
+        yield smp_call_function_single(NEW, self.percpu_channel_enq, NEW)  # has the new CPU change its list
 
     def send_modifychannel(self):
         yield smp_store_release(self.modify_request, NEW)  # asks the host to interrupt CPU 1

@@ -206,13 +206,13 @@ STYLE = """<style>
 .vt-lane { border: 1px solid var(--jp-border-color2, #e0e0e0); border-radius: 4px; padding: 6px 8px; overflow-x: auto; }
 .vt-lane p { margin: 4px 0 0; }
 .vt-idle { opacity: 0.75; }
-.vt pre { margin: 6px 0 0; font-size: 12px; line-height: 1.45; background: none; color: inherit; }
+.vt pre { white-space: pre; overflow-x: auto; margin: 6px 0 0; font-size: 12px; line-height: 1.45; background: none; color: inherit; }
 .vt-here { background: var(--jp-warn-color3, #fff3c4); color: #1b1b1b; font-weight: 600; display: inline-block; min-width: 100%; }
 .vt-why { color: var(--jp-ui-font-color2, #616161); }
-table.vt-state { border-collapse: collapse; margin: 10px 0 4px; font-size: 12px; }
-.vt-state th, .vt-state td { text-align: left; padding: 2px 14px 2px 0; font-weight: normal; }
+table.vt-state { border-collapse: collapse; margin: 10px 0 4px; font-size: 12px; line-height: 1.35; }
+.vt-state th, .vt-state td { text-align: left; padding: 1px 18px 1px 0; font-weight: normal; line-height: 1.35; }
+.vt-state tbody th, .vt-state td:nth-child(2) { font-family: var(--jp-code-font-family, monospace); }
 .vt-state thead th { color: var(--jp-ui-font-color2, #616161); border-bottom: 1px solid var(--jp-border-color2, #e0e0e0); }
-.vt-state tbody th { font-family: var(--jp-code-font-family, monospace); }
 .vt-changed th, .vt-changed td { font-weight: 600; }
 .vt-bad { border-left: 4px solid #b3261e; padding: 4px 8px; }
 .vt-good { border-left: 4px solid #1b7f3b; padding: 4px 8px; }

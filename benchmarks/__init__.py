@@ -1,0 +1,1 @@
+"""What the searches cost: ``python -m benchmarks`` (or ``make bench``) prints two tables."""

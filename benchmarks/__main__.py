@@ -1,0 +1,31 @@
+"""Prints what the searches cost on this machine, now. Nothing is asserted: times are no test."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from time import perf_counter
+
+from .course import course
+from .peers import models, peers
+
+
+def main() -> None:
+    """``python -m benchmarks``: about three minutes; with ``--quick``, some seconds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the searches cost on this machine.")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, small models only")
+    quick = parser.parse_args().quick
+    begin = perf_counter()
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"Python {platform.python_version()} on {os.cpu_count()} CPUs{load}.\n")
+    print("The course, inside a running kernel\n")
+    print(course(repeats=3 if quick else 9), flush=True)
+    print("\nBeside other checkers, from source to verdict\n")
+    chosen = [m for m in models() if m.constants.get("T", 0) * m.constants.get("N", 0) <= 4] if quick else models()
+    print(peers(1 if quick else 5, 20 if quick else 160, chosen))
+    print(f"\n{perf_counter() - begin:.0f} seconds.")
+
+
+if __name__ == "__main__":
+    main()

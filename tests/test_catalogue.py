@@ -1,0 +1,69 @@
+"""Every race of the course has the verdict that the course says it has."""
+
+import pytest
+
+from vmbus_teach import explore
+from vmbus_teach.scenarios import catalogue
+
+ENTRIES = catalogue()
+IDS = [entry.scenario.__name__ for entry in ENTRIES]
+
+#: For the scenarios that fail: steps and switches of the shortest schedule.
+SHORTEST = {
+    "Increments": (4, 2),
+    "ListMove": (6, 3),
+    "PetersonTurnFirst": (9, 2),
+    "LockInHandler": (4, 2),
+    "AbBa": (2, 1),
+    "PerCpuLists": (21, 7),
+    "HostIsLate": (22, 7),
+    "HostIsEarly": (22, 8),
+    "EnqueueFirst": (21, 7),
+    "OnBothLists": (18, 5),
+    "WithALock": (27, 7),
+    "InterruptsOff": (21, 5),
+    "WaitForTheHost": (26, 8),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=IDS)
+def test_verdict(entry):
+    """The scenario is searched completely, and ends in the kinds of failure that the catalogue names."""
+    result = explore(entry.make())
+    kinds = ", ".join(sorted({failure.kind for failure in result.failures})) or "holds"
+    assert result.complete
+    assert kinds == entry.expected
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=IDS)
+def test_shortest(entry):
+    """The schedule that is shown has the length and the number of switches that it had when it was last read."""
+    failures = explore(entry.make()).failures
+    found = (len(failures[0].schedule), failures[0].schedule.switches) if failures else None
+    assert found == SHORTEST.get(entry.scenario.__name__)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=IDS)
+def test_merging_identical_tasks_changes_no_verdict(entry):
+    """With identical tasks told apart there are no fewer states, and the same schedules and failures."""
+    merged, apart = explore(entry.make()), explore(entry.make(), symmetry=False)
+    assert apart.states >= merged.states
+    assert apart.schedules == merged.schedules
+    assert apart.outcomes == merged.outcomes
+    assert {f.kind for f in apart.failures} == {f.kind for f in merged.failures}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=IDS)
+def test_entry_is_told(entry):
+    """Each scenario has a title, a source, and a docstring for the reader."""
+    assert entry.title
+    assert entry.source
+    assert entry.scenario.__doc__
+
+
+def test_two_messages_can_both_stay():
+    """After a lost interrupt the host is silent: the second message stays in the ring, too."""
+    from vmbus_teach.scenarios.retarget import PerCpuLists
+
+    result = explore(PerCpuLists(messages=2))
+    assert any("2 in the ring" in failure.message for failure in result.failures)
