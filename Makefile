@@ -2,7 +2,7 @@
 PYTHON_IN_VENV = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench clean
+.PHONY: help lab test lint bench notebooks clean
 
 help:           ## print this list
 	@echo "The course 'Interrupts in flight'. Targets:"
@@ -23,6 +23,10 @@ lint:           ## check style (ruff) and types (mypy) only
 bench:          ## measure the searches and print a table
 	@sh tools/environment.sh lab
 	@$(PYTHON_IN_VENV) -m benchmarks
+
+notebooks:      ## run every notebook and store it with its outputs, as CI wants them
+	@sh tools/environment.sh test
+	@PATH="$$PWD/.venv/bin:$$PATH" $(PYTHON_IN_VENV) tools/notebooks.py
 
 clean:          ## remove .venv and everything else that was made here
 	rm -rf .venv .node build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

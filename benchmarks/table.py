@@ -10,8 +10,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) 
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        pairs = enumerate(zip(cells, widths, strict=True))
-        return "  ".join(cell.ljust(width) if i < left else cell.rjust(width) for i, (cell, width) in pairs).rstrip()
+        texts = [cell.ljust(width) for cell, width in zip(cells[:left], widths, strict=False)]
+        numbers = [cell.rjust(width) for cell, width in zip(cells[left:], widths[left:], strict=True)]
+        return "  ".join([*texts, *numbers]).rstrip()
 
     return "\n".join([line(head), line(["-" * width for width in widths]), *map(line, rows)])
 

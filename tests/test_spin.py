@@ -31,6 +31,9 @@ from vmbus_teach.scenarios import classics, retarget
 
 MODELS = Path(__file__).parent / "spin"
 
+#: What an end of a scenario is called, as numbers: (scenario, state) -> numbers.
+Outcome = Callable[[Any, Any], tuple[int, ...]]
+
 
 class Found(NamedTuple):
     """What a checker says of a model: the kinds of its failures, and how its complete schedules can end."""
@@ -42,29 +45,35 @@ class Found(NamedTuple):
 def ask_spin(model: str, macros: list[str], kind: str, folder: Path) -> Found:
     """Searches tests/spin/<model>.pml completely. ``kind`` is what a violated assertion of it means."""
     defined = [f"-D{macro}" for macro in macros]
-    subprocess.run(["spin", *defined, "-a", MODELS / f"{model}.pml"], cwd=folder, check=True, capture_output=True)
+    _run(["spin", *defined, "-a", str(MODELS / f"{model}.pml")], folder)
     # -w: Spin's own code has warnings. No -O: the models are so small that compiling takes longest.
     options = ["-w", "-DSAFETY", "-DNOREDUCE", "-DPRINTF"]
-    subprocess.run(["gcc", *options, "-o", "pan", "pan.c"], cwd=folder, check=True, capture_output=True)
+    _run(["gcc", *options, "-o", "pan", "pan.c"], folder)
     # -c0: past all failures. -E: a blocked end is judged by the model itself.
-    run = subprocess.run(["./pan", "-c0", "-E", "-m1000000"], cwd=folder, check=True, capture_output=True, text=True)
-    assert "Search not completed" not in run.stdout + run.stderr
-    assert "max search depth too small" not in run.stdout + run.stderr
-    said = [line.split() for line in run.stdout.splitlines() if line.strip()]
+    lines = _run(["./pan", "-c0", "-E", "-m1000000"], folder).splitlines()
+    assert any("states, stored" in line for line in lines)
+    assert not any("Search not completed" in line or "depth too small" in line for line in lines)
+    said = [line.split() for line in lines if line.strip()]
     failures = {"deadlock"} if ["deadlock"] in said else set()
-    if any("assertion violated" in line for line in run.stdout.splitlines()):
+    if any("assertion violated" in line for line in lines):
         failures.add(kind)
     return Found(failures, {tuple(map(int, words[1:])) for words in said if words[0] == "outcome"})
 
 
-def ask_engine(scenario: Scenario, outcome: Callable[[Any, Any], tuple[int, ...]] | None) -> Found:
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def ask_engine(scenario: Scenario, outcome: Outcome | None) -> Found:
     """The same of ``explore``, with identical tasks merged and without: both must say the same."""
     found = [_found(explore(scenario, symmetry=symmetry), outcome) for symmetry in (True, False)]
     assert found[0] == found[1]
     return found[0]
 
 
-def _found(result: Exploration, outcome: Callable[[Any, Any], tuple[int, ...]] | None) -> Found:
+def _found(result: Exploration, outcome: Outcome | None) -> Found:
     assert result.complete
     graph = result.graph
     ends = [*graph.ends, *(number for number, (kind, _) in graph.failing_states.items() if kind == "at_end")]
@@ -135,14 +144,14 @@ class Case(NamedTuple):
 
 
 #: For each model: what a violated assertion is called here, and the outcome that it prints.
-MEANING: dict[str, tuple[str, Callable[[Any, Any], tuple[int, ...]] | None]] = {
+MEANING: dict[str, tuple[str, Outcome | None]] = {
     "increments": ("at_end", lambda self, s: (s[self.count],)),
     "list_move": ("at_end", lambda self, s: (s[self.missed],)),
     "peterson": ("invariant", None),
     "lock_in_handler": ("at_end", lambda self, s: (s[self.events],)),
     "abba": ("at_end", lambda self, s: ()),
     "rcu": ("use-after-free", lambda self, s: tuple(s[cell] for cell in self.sums)),
-    "retarget": ("at_end", lambda self, s: (s[self.ring], *(retarget.RELID in s[cell] for cell in self.chan_list))),
+    "retarget": ("at_end", lambda self, s: (s[self.ring], *(retarget.RELID in s[c] for c in self.chan_list))),
 }
 
 RETARGET = [
@@ -160,7 +169,11 @@ RETARGET = [
 ]
 
 CASES = [
-    *(Case("increments", [f"T={t}", f"N={n}"], classics.Increments(threads=t, times=n)) for t in (2, 3) for n in (1, 2)),
+    *(
+        Case("increments", [f"T={threads}", f"N={times}"], classics.Increments(threads=threads, times=times))
+        for threads in (2, 3)
+        for times in (1, 2)
+    ),
     Case("increments", ["ATOMIC", "T=3"], classics.AtomicIncrements(threads=3)),
     Case("increments", ["LOCKED", "T=3", "N=2"], classics.LockedIncrements(threads=3, times=2)),
     Case("list_move", ["R=1"], classics.ListMove(readers=1)),

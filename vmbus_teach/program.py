@@ -130,14 +130,18 @@ class Automaton:
         try:
             with Supervision(self.title) as watch:
                 running = self.program(*self.args)
-        except Exception as error:
+        except BaseException as error:
             watch.raise_if_broken()
+            if not isinstance(error, Exception):
+                raise  # the stop button
+            if isinstance(error, RecursionError):
+                raise self._too_deep(places_of_error(error)[-1]) from None
             where = places_of_error(error)
             why = f"{type(error).__name__}: {error}{in_words(error)}" if where else f"{error}. Check the arguments it is given"
             raise ProgramError(f"{self.title} cannot be started: {why}.") from None
         if not isinstance(running, types.GeneratorType):
             raise ProgramError(
-                f"{self.title} is not a program: it has no yield, so it gives {show(running)} instead of operations. "
+                f"{self.title} is not a program: it has no yield, so it gives {_what(running)} instead of operations. "
                 "Write yield before each operation, as in: value = yield READ_ONCE(cell)."
             )
         return running
@@ -246,6 +250,8 @@ def _operation_key(operation: Operation) -> Hashable:
 
 
 def _what(value: Any) -> str:
+    if isinstance(value, Operation):
+        return str(value)
     if isinstance(value, types.GeneratorType):
         return f"the generator {value.__name__}"
     if isinstance(value, type) and issubclass(value, Operation):

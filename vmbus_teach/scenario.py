@@ -74,7 +74,7 @@ def thread(*, cpu: int | None = None, host: bool = False, copies: int = 1) -> Ca
     return _mark(_Role("thread", cpu, host, copies))
 
 
-def interrupt(*, cpu: int) -> Callable[[F], F]:
+def interrupt(*, cpu: int) -> Callable[[Callable[..., Any]], Any]:
     """Makes a method the handler of an interrupt of CPU ``cpu``; raised by ``raise_irq(self.method)``."""
     if callable(cpu):
         raise ScenarioError("write @interrupt(cpu=0): an interrupt belongs to a CPU.")
@@ -333,6 +333,7 @@ class Scenario(Fixed):
         for name, role in self._roles():
             if role.kind != "thread":
                 continue
+            self._title(getattr(self, name), (), name)
             self._cpu(role.cpu, name)
             if type(role.copies) is not int or role.copies < 1:
                 raise ScenarioError(f"{self}: @thread(copies={role.copies!r}) on {name}; copies is at least 1.")

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FunctionType, GeneratorType, MethodType
+from types import CodeType, FrameType, FunctionType, GeneratorType, MethodType
 from typing import Any, NamedTuple
 
 #: Frames of files in here are the engine's own; the course's scenarios count as the reader's.
@@ -110,9 +110,14 @@ def places_of_error(error: BaseException) -> tuple[Place, ...]:
     """Where an exception has come from, outermost first, without the engine's own frames."""
     found = []
     for frame, line in traceback.walk_tb(error.__traceback__):
-        if not is_engine(frame.f_code.co_filename):
+        if not is_engine(frame.f_code.co_filename) and not _is_generated(frame):
             found.append(Place(frame.f_code.co_name, frame.f_code.co_filename, line, frame.f_code))
     return tuple(found)
+
+
+def _is_generated(frame: FrameType) -> bool:
+    """Whether it is a method that ``dataclass`` has made for an operation."""
+    return frame.f_code.co_filename == "<string>" and str(frame.f_globals.get("__name__")).startswith(__package__)
 
 
 @lru_cache(maxsize=1000)

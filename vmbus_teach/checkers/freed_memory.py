@@ -16,7 +16,7 @@ class FreedMemory:
                 continue
             value = now[thing]
             if isinstance(value, Freed):
-                who = "it has" if value.by is now.context else f"{value.by} has"
+                who = "it" if value.by is now.context else value.by
                 now.fail("use-after-free", f"{now.context} uses {shared!r} after {who} freed {thing!r}")
             if value == UNUSED:
                 now.fail("error", f"{now.context} uses {shared!r}, but {thing!r} was never allocated")
