@@ -104,3 +104,8 @@ def shown(session, name):
     """The value of a piece of shared state, in words, also of one that setup did not make."""
     (shared,) = (s for s in session.machine.shared if s.name == name)
     return shared.show(session.state[shared])
+
+
+def each(operations):
+    """A program of these operations, whatever they give."""
+    yield from operations

@@ -34,12 +34,12 @@ DUE = "softirqs"  # on top of a CPU's stack: its tasklets come before anything b
 SLEEPS = {
     "mutex_lock", "synchronize_rcu", "rcu_barrier", "flush_work", "cancel_work_sync", "flush_workqueue", "wait",
     "tasklet_disable",
-}  # fmt: skip
+}
 #: Operations on memory: whether they read and write.
 ACCESS = {
     "read": "r", "load": "r", "until": "r", "use": "r", "write": "w", "store": "w", "put": "w", "set": "w",
     "fetch_add": "rw", "xchg": "rw", "cmpxchg": "rw",
-}  # fmt: skip
+}
 ON_OBJECTS = {"use", "set", "kfree", "kfree_rcu"}
 
 
@@ -252,7 +252,7 @@ class Oracle:
         stack = s["stack", cpu]
         if stack:
             top, irqs_on, _, bh = stack[-1]
-            if not self.kind.get(top) in ("task", "work") or not irqs_on or bh:
+            if self.kind.get(top) not in ("task", "work") or not irqs_on or bh:
                 return
         if self._startable(s, cpu):
             s["stack", cpu] = (*stack, (DUE, True, 0, 0))
@@ -263,7 +263,7 @@ class Oracle:
         new = (who, old_irqs if irqs_on is None else irqs_on, old_preempt + preempt, old_bh + bh)
         if new[2] < 0 or new[3] < 0:
             raise Failed("error")
-        if bh and self.kind[who] in ("irq", "ipi") or bh < 0 and not new[1]:
+        if (bh and self.kind[who] in ("irq", "ipi")) or (bh < 0 and not new[1]):
             raise Failed("error")  # the kernel warns of both
         below = stack[:-1] if stack and stack[-1][0] == who else stack
         if self._task(who) and new[1:] == (True, 0, 0):
@@ -622,9 +622,7 @@ class Oracle:
     def do_rcu_barrier(self, s, who, at):
         """Waits for every call_rcu of before, by whomever, and for no kfree_rcu."""
         if at.phase == 0:
-            s["callbacks"] = tuple(
-                (*c[:4], c[4] | {who}) if c[2] == "call" else c for c in s["callbacks"]
-            )  # fmt: skip
+            s["callbacks"] = tuple((*c[:4], c[4] | {who}) if c[2] == "call" else c for c in s["callbacks"])
             if s["calling back"] is not None:
                 s["calling back"] |= {who}
         if any(who in c[4] for c in s["callbacks"]) or who in (s["calling back"] or ()):
@@ -684,8 +682,8 @@ class Oracle:
             s["at", w] = "starts"
 
     def _await(self, s, who, at, works):
-        """Waits for these; True once, or if, none of them makes it wait any more."""
-        waits = any(who == other for w in self._works() for other, _ in s["waiters", w])
+        """Waits until none of these makes it wait any more."""
+        waits = any(who == other for w in works for other, _ in s["waiters", w])
         if at.phase and waits:
             raise Blocked
         if waits:

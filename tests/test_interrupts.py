@@ -9,6 +9,7 @@ from vmbus_teach.kernel import (
     WRITE_ONCE,
     Cell,
     ModelError,
+    SpinLock,
     Tasklet,
     Work,
     atomic_inc,
@@ -21,8 +22,8 @@ from vmbus_teach.kernel import (
     preempt_enable,
     raise_irq,
     smp_call_function_single,
+    smp_cond_load_relaxed,
     spin_lock_irqsave,
-    SpinLock,
     spin_unlock_irqrestore,
     tasklet_disable,
     tasklet_disable_in_atomic,
@@ -156,7 +157,7 @@ def test_misnamed_interrupts():
 
     with pytest.raises(ModelError, match=r"raise_irq takes a handler declared with @interrupt, not t\."):
         explore(Wrong(what=lambda s: s.t))
-    with pytest.raises(ModelError, match=r"isr is an interrupt: raised, not called. Write: yield raise_irq\(self.isr\)"):
+    with pytest.raises(ModelError, match=r"isr is an interrupt: raised, not called. Write: yield raise_irq"):
         explore(Wrong(what=lambda s: s.isr()))
 
 
@@ -225,8 +226,6 @@ def test_an_interrupt_comes_before_or_in_a_tasklet():
 
 def smp_wait(cell):
     """Waits until a cell is true."""
-    from vmbus_teach.kernel import smp_cond_load_relaxed
-
     return smp_cond_load_relaxed(cell, bool)
 
 
@@ -272,6 +271,45 @@ def test_never_twice_at_once():
     )
 
 
+def test_where_it_waits_it_stays():
+    """Scheduled on CPU 1 while it waits on CPU 0, the tasklet still runs on CPU 0."""
+
+    class Stays(Bottom):
+        @thread(cpu=0)
+        def a(self):
+            yield local_irq_disable()
+            yield tasklet_schedule(self.tasklet)
+            yield local_irq_enable()
+
+        @thread(cpu=1)
+        def b(self):
+            yield tasklet_schedule(self.tasklet)
+
+    assert possible(Stays, "a*2 b") == {"a"}
+    assert shown(after(Stays, "a*2 b"), "tasklet") == "scheduled on CPU 0"
+
+
+def test_a_tasklet_that_runs_elsewhere_holds_nothing_up():
+    """The way out of CPU 1's handler does not wait for the tasklet, which runs on CPU 0: the task goes on."""
+
+    class Elsewhere(Bottom):
+        @thread(cpu=0)
+        def a(self):
+            yield tasklet_schedule(self.tasklet)
+
+        @thread(cpu=1)
+        def b(self):
+            yield raise_irq(self.other)
+            yield WRITE_ONCE(self.count, 10)
+
+        @interrupt(cpu=1)
+        def other(self):
+            yield tasklet_schedule(self.tasklet)
+
+    assert possible(Elsewhere, "a tasklet b other*2") == {"tasklet", "b"}
+    assert possible(Elsewhere, "a tasklet b other*2 tasklet") == {"tasklet", "b"}
+
+
 def test_tasklets_of_one_cpu_run_in_order():
     """First scheduled, first run; the second says for whom it waits."""
 
@@ -288,7 +326,13 @@ def test_tasklets_of_one_cpu_run_in_order():
             yield tasklet_schedule(self.tasklet)
             yield tasklet_schedule(self.second)
 
+    class Task(Order):
+        def t(self):
+            yield from super().t()
+            yield WRITE_ONCE(self.count, 10)
+
     check(Order, "t isr*3 tasklet*2 second*2")
+    check(Task, "t isr*3 tasklet*2 second*2 t", "t*2 isr*3 tasklet*2 second*2")
     assert blocked(Order, "t isr*3") == {"second": "waits for tasklet, which was scheduled before"}
     assert blocked(Order, "t isr*2") == {"tasklet": "waits for CPU 0, which is executing isr"}
 
@@ -604,9 +648,9 @@ def test_a_local_call_is_no_way_out_of_an_interrupt():
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        (lambda s: smp_call_function_single(2, s.f), "smp_call_function_single(2, f): there is no CPU 2. The scenario has 2"),
+        (lambda s: smp_call_function_single(2, s.f), "(2, f): there is no CPU 2. The scenario has 2 (cpus = 2)"),
         (lambda s: smp_call_function_single(-1, s.f), "there is no CPU -1."),
-        (lambda s: smp_call_function_single("1", s.f), "smp_call_function_single takes an int as cpu, not '1' (a str)."),
+        (lambda s: smp_call_function_single("1", s.f), "takes an int as cpu, not '1' (a str)."),
         (
             lambda s: smp_call_function_single(1, s.f()),
             "smp_call_function_single (func) takes a program, not f (a generator). Name it without calling it.",
@@ -647,7 +691,7 @@ def test_programs_are_named_not_called(kind):
         def t(self):
             yield from ()
 
-    with pytest.raises(ModelError, match=f"{kind.__name__} takes a program, not f .a generator.. Name it without calling"):
+    with pytest.raises(ModelError, match=f"{kind.__name__} takes a program, not f .a generator.. Name it without"):
         explore(Bad)
 
 

@@ -1,7 +1,7 @@
 """Locks: who gets them, who waits how, and what that does to the CPU."""
 
 import pytest
-from by_hand import blocked, check, failures, outcomes, possible, the_failure
+from by_hand import blocked, check, each, failures, outcomes, possible, the_failure
 
 from vmbus_teach import Scenario, explore, interrupt, thread
 from vmbus_teach.kernel import (
@@ -33,7 +33,6 @@ from vmbus_teach.kernel import (
     store,
     tasklet_schedule,
 )
-
 
 #: For each kind of lock: its class, what takes it, what releases it, given what taking it returned.
 KINDS = {
@@ -403,8 +402,7 @@ def test_misuse(operations, message):
 
         @thread()
         def t(self):
-            for operation in operations(self):
-                yield operation
+            yield from each(operations(self))
 
     assert the_failure(Misuse, "error").startswith(message)
 

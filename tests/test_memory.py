@@ -18,7 +18,7 @@ def test_reading(name):
 
 @pytest.mark.parametrize(
     "name",
-    "store WRITE_ONCE smp_store_release smp_store_mb virt_store_mb rcu_assign_pointer atomic_set".split(),
+    ["store", "WRITE_ONCE", "smp_store_release", "smp_store_mb", "virt_store_mb", "rcu_assign_pointer", "atomic_set"],
 )
 def test_writing(name):
     """Every way to write leaves the new value and gives nothing."""
@@ -247,7 +247,7 @@ def test_the_host_takes_part():
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        (lambda s: READ_ONCE("x"), "READ_ONCE takes a Cell as cell, not 'x' (a str). Give it the Cell that setup made."),
+        (lambda s: READ_ONCE("x"), "READ_ONCE takes a Cell as cell, not 'x' (a str). Give it the Cell that setup"),
         (lambda s: WRITE_ONCE(s.channel, 1), "an object has fields: name one."),
         (lambda s: k.set_bit(-1, s.cell), "set_bit is given bit -1; bits are numbered from 0."),
         (lambda s: k.test_bit("7", s.cell), "test_bit takes an int as nr, not '7' (a str)."),

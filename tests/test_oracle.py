@@ -21,19 +21,22 @@ ON_LOCKS = {
         "spin_lock", "spin_lock_bh", "spin_lock_irq", "spin_lock_irqsave", "spin_trylock", "spin_unlock",
         "spin_unlock_bh", "spin_unlock_irq", "mutex_lock", "mutex_trylock", "mutex_unlock",
     )
-}  # fmt: skip
+}
 ALONE = {
     name: getattr(k, name)
     for name in (
         "preempt_disable", "preempt_enable", "local_bh_disable", "local_bh_enable", "local_irq_disable",
         "local_irq_enable", "local_irq_save", "rcu_read_lock", "rcu_read_unlock", "synchronize_rcu", "rcu_barrier",
     )
-}  # fmt: skip
+}
 ON_COMPLETIONS = {
     "complete": k.complete, "complete_all": k.complete_all, "reinit": k.reinit_completion,
     "wait": k.wait_for_completion, "done": k.completion_done,
-}  # fmt: skip
-ON_TASKLETS = {name: getattr(k, name) for name in ("tasklet_schedule", "tasklet_disable", "tasklet_disable_in_atomic", "tasklet_enable")}
+}
+ON_TASKLETS = {
+    name: getattr(k, name)
+    for name in ("tasklet_schedule", "tasklet_disable", "tasklet_disable_in_atomic", "tasklet_enable")
+}
 ON_WORKS = {name: getattr(k, name) for name in ("flush_work", "cancel_work_sync")}
 SAVES = {"spin_lock_irqsave", "local_irq_save"}
 RESTORES = {"spin_unlock_irqrestore", "local_irq_restore"}
@@ -41,10 +44,11 @@ RESTORES = {"spin_unlock_irqrestore", "local_irq_restore"}
 RESULTS = {
     "read", "load", "fetch_add", "xchg", "cmpxchg", "choose", "alloc", "spin_trylock", "mutex_trylock", "done",
     "queue_work", "flush_work", "cancel_work_sync",
-}  # fmt: skip
+}
 
 
 def is_object(r):
+    """Whether the register holds an object."""
     return isinstance(r, k.Object)
 
 
@@ -182,6 +186,7 @@ class WithProperties(FromCase):
 
 
 def equals(wanted):
+    """A predicate; each call makes another function, and the engine has to see that they mean the same."""
     return lambda value: value == wanted
 
 
@@ -200,7 +205,7 @@ def ask_engine(case, symmetry=True):
 
 def compare(case):
     """Raises where the engine and the brute force do not say the same of a case."""
-    expected = oracle.judge(case, max_states=2500)
+    expected = oracle.judge(case, max_states=1000)
     for symmetry in (False, True):
         found = ask_engine(case, symmetry)
         assert found._replace(states=expected.states) == expected, f"symmetry={symmetry}: {case}"
@@ -212,12 +217,12 @@ def compare(case):
 SPIN = {
     "spin_lock": "spin_unlock", "spin_lock_bh": "spin_unlock_bh", "spin_lock_irq": "spin_unlock_irq",
     "spin_lock_irqsave": "spin_unlock_irqrestore",
-}  # fmt: skip
+}
 REGIONS = {
     "preempt_disable": "preempt_enable", "local_bh_disable": "local_bh_enable",
     "local_irq_disable": "local_irq_enable", "local_irq_save": "local_irq_restore",
     "rcu_read_lock": "rcu_read_unlock",
-}  # fmt: skip
+}
 
 
 TASKS = ("task", "own", "work")
@@ -236,10 +241,10 @@ class Author:
         self.topics = topics
         self.cpus = self.pick((1, 1, 2) if topics & {"irq", "bh", "call"} else (0, 1, 1, 2))
         self.irqs = self.pick((1, 1, 2)) if "irq" in topics and self.cpus else 0
-        self.tasklets = self.pick((1, 1, 2)) if "bh" in topics and self.cpus else 0
-        self.works = self.pick((1, 1, 2)) if "work" in topics else 0
-        self.queues = self.pick((1, 1, 2)) if self.works else 1
-        self.loops = self.chance(8)  # then handlers may trigger themselves, and nothing counts upwards
+        self.tasklets = self.pick((1, 2, 2)) if "bh" in topics and self.cpus else 0
+        self.works = self.pick((1, 2, 2)) if "work" in topics else 0
+        self.queues = self.pick((1, 1, 1, 2)) if self.works else 1
+        self.loops = self.chance(15)  # then handlers may trigger themselves, and nothing counts upwards
 
     def pick(self, values):
         return self.random.choice(tuple(values))
@@ -248,7 +253,6 @@ class Author:
         return self.random.randrange(100) >= 100 - percent
 
     def program(self, where, size, after=-1):
-        after = -1 if self.loops else after
         ops = self.sequence(where, size, False, after)
         if where != "host" and ops and self.chance(7):
             ops = self.spoil(ops)
@@ -329,8 +333,12 @@ class Author:
 
     def suitable(self, names, where, atomic):
         """Mostly without what fails in a handler, or where interrupts may be off."""
-        unfit = ("_bh", "_irq", "irq_disable") if where in ("irq", "ipi") else ("_bh",) if atomic else ()
-        return [name for name in names if not name.endswith(unfit) and "_bh_" not in name] if unfit and self.chance(90) else [*names]
+        if (where not in ("irq", "ipi") and not atomic) or self.chance(10):
+            return [*names]
+        unfit = ("spin_lock_bh", "local_bh_disable")
+        if where in ("irq", "ipi"):
+            unfit += ("spin_lock_irq", "local_irq_disable")
+        return [name for name in names if name not in unfit]
 
     def mutex(self, where, size, atomic, after):
         lock = self.pick("mmn")
@@ -345,7 +353,7 @@ class Author:
         return ((begin,), *self.sequence(where, max(1, size - 2), True, after), (REGIONS[begin],))
 
     def irq(self, after):
-        later = range(after + 1, self.irqs)
+        later = range(0 if self.loops else after + 1, self.irqs)
         return f"irq{self.pick(later)}" if later else None
 
     def trigger(self, where, size, atomic, after):
@@ -359,6 +367,8 @@ class Author:
         if where in TASKS and self.chance(20):
             begin = "tasklet_disable_in_atomic" if atomic else "tasklet_disable"
             return ((begin, t), *self.sequence(where, 1, atomic, after), ("tasklet_enable", t))
+        if self.tasklets == 2 and self.chance(40):
+            return (("tasklet_schedule", "t1"), ("tasklet_schedule", "t0"))
         return (("tasklet_schedule", t),)
 
     def defer(self, where, *_):
@@ -385,10 +395,13 @@ class Author:
         return (("point", 0), (self.pick(("use", "set", "kfree", "kfree_rcu")),))
 
     def queue(self, where, size, atomic, after):
-        works = range(after + 1 if where == "work" else 0, self.works)
+        works = range(after + 1 if where == "work" and not self.loops else 0, self.works)
         if not works:
             return self.memory()
-        return (("queue_work", f"q{self.pick(range(self.queues))}", f"w{self.pick(works)}"),)
+        q = f"q{self.pick(range(self.queues))}"
+        if len(works) == 2 and self.chance(40):
+            return (("queue_work", q, "w1"), ("queue_work", q, "w0"))
+        return (("queue_work", q, f"w{self.pick(works)}"),)
 
     def flush(self, *_):
         if self.chance(25):
@@ -406,7 +419,9 @@ class Author:
 
     def case(self):
         places = [*range(self.cpus), *range(self.cpus), "own", "own", "host"]
-        shapes = ((2, 2), (3, 2), (4, 3), (5, 2), (3, 3), (2, 2, 2), (3, 2, 1), (4, 1, 1), (1, 1, 1, 1), (6,), (3, 3, 2))
+        shapes = (
+            (6,), (2, 2), (3, 2), (4, 3), (5, 2), (3, 3), (2, 2, 2), (3, 2, 1), (4, 1, 1), (3, 3, 2), (1, 1, 1, 1),
+        )
         tasks = []
         for size in self.pick(shapes):
             if tasks and self.chance(15):
@@ -421,7 +436,7 @@ class Author:
             irqs=tuple((self.pick(range(self.cpus)), handler) for handler in handlers),
             tasklets=tuple(self.program("tasklet", self.pick((1, 2))) for _ in range(self.tasklets)),
             works=tuple(self.program("work", self.pick((0, 1, 2, 3)), i) for i in range(self.works)),
-            queues=tuple((self.chance(40), self.pick((None, *range(self.cpus)))) for _ in range(self.queues)),
+            queues=tuple((self.chance(50), self.pick((None, None, *range(self.cpus)))) for _ in range(self.queues)),
             objects=self.pick((1, 1, 2)) if "heap" in self.topics else 0,
             invariant=(self.pick("xy"), self.pick((1, 2, 3))) if self.chance(10) else None,
             at_end=(self.pick("xy"), self.pick((0, 1, 2))) if self.chance(15) else None,
@@ -441,7 +456,7 @@ TOPICS = {
 # --- the tests ---------------------------------------------------------------------------------------------
 
 ENOUGH = settings(
-    max_examples=100,
+    max_examples=80,
     derandomize=True,
     database=None,
     deadline=None,
@@ -487,9 +502,9 @@ def test_the_oracle_shares_no_code_with_the_engine():
 
 INC = (("read", "x"), ("put", "x", 1))
 BY_HAND = {
-    # case: (values of x in the end, kinds of failures, schedules)
+    # (case, values of x in the end, kinds of failures, schedules)
     "lost update": (Case((("own", INC), ("own", INC))), {1, 2}, set(), 6),
-    "interrupt between two steps": (Case(((0, (("raise", "irq0"), *INC)),), 1, ((0, INC[1:]),)), {1, 2}, set(), 3),
+    "interrupted": (Case(((0, (("raise", "irq0"), *INC)),), 1, ((0, INC[1:]),)), {1, 2}, set(), 3),
     "mutex": (Case((("own", (("mutex_lock", "m"), *INC, ("mutex_unlock", "m"))),) * 2), {2}, set(), 2),
     "own lock twice": (Case((("own", (("spin_lock", "a"), ("spin_lock", "a"))),)), set(), {"deadlock"}, 1),
     "sleep": (Case((("own", (("spin_lock", "a"), ("mutex_lock", "m"))),)), set(), {"sleep-in-atomic"}, 1),
@@ -503,3 +518,54 @@ def test_small_races_are_judged_as_by_hand(name):
     verdict = compare(case)
     assert {outcome[0] for outcome in verdict.outcomes} == values
     assert (verdict.seen, verdict.schedules) == (failures, schedules)
+
+
+SET = (("write", "x", 1),)
+SEEN = (("read", "x"), ("put", "y", 0))
+CALL = ("call", 0, SEEN, False)
+#: Where an earlier engine meant something else than the kernel does, or a random race once found the two to differ.
+DISPUTED = {
+    "a worker needs its CPU to take an item": Case(
+        ((0, (("preempt_disable",), ("queue_work", "q0", "w0"), ("queue_work", "q0", "w0"), ("put", "x", 0),
+              ("preempt_enable",))),), 1, works=((),), queues=((False, 0),),
+    ),
+    "an item that is cancelled cannot queue itself": Case(
+        (("own", (("queue_work", "q0", "w0"), ("cancel_work_sync", "w0"), ("read", "y"), ("put", "x", 0))),),
+        works=((("queue_work", "q0", "w0"), ("write", "y", 1)),),
+    ),
+    "preempt_enable runs no softirqs": Case(
+        ((0, (("preempt_disable",), ("tasklet_schedule", "t0"), ("preempt_enable",), *SEEN)),), 1, tasklets=(SET,)
+    ),
+    "local_bh_enable does, also with preemption off": Case(
+        ((0, (("preempt_disable",), ("local_bh_disable",), ("tasklet_schedule", "t0"), ("local_bh_enable",), *SEEN,
+              ("preempt_enable",))),), 1, tasklets=(SET,),
+    ),
+    "a tasklet interrupts a task on a CPU of its own": Case(
+        (("own", (("tasklet_schedule", "t0"), ("spin_lock", "a"), ("spin_unlock", "a"))),), tasklets=((*SET, *SEEN),)
+    ),
+    "who spins with softirqs off keeps its tasklet waiting": Case(
+        (("own", (("tasklet_schedule", "t0"), ("spin_lock_bh", "a"), ("spin_unlock_bh", "a"))),
+         ("own", (("spin_lock", "a"), ("until", "x", 1), ("spin_unlock", "a")))), tasklets=(SET,),
+    ),
+    "rcu_barrier waits for everybody's callbacks": Case(
+        (("own", (("call_rcu", SET), ("write", "y", 1))),
+         ("own", (("until", "y", 1), ("rcu_barrier",), ("read", "x"), ("put", "y", 0)))),
+    ),
+    "between two calls the CPU goes on": Case(
+        (("own", (CALL,)), ("own", (CALL,)), (0, (*SET, ("write", "x", 2)))), 1
+    ),
+    "a call through a queue of two CPUs": Case(((0, (("call", 1, INC, True),)), (1, (("call", 0, INC, True),))), 2),
+}
+
+
+@pytest.mark.parametrize("name", DISPUTED)
+def test_what_was_disputed_is_settled(name):
+    """The engine says what the brute force says where the two once differed, or easily might."""
+    compare(DISPUTED[name])
+
+
+@pytest.mark.xfail(raises=StopIteration, reason="canonical() does not settle ties, so shortest.py loses its way")
+def test_identical_tasks_that_wait_in_turn():
+    """Two identical tasks at the same line are told apart by who came first; a failure behind that has a schedule."""
+    waits = (1, (("synchronize_rcu",), ("raise", "irq0")))
+    compare(Case((("own", (("call", 0, (("until", "y", 1),), True),)), waits, waits), 2, irqs=((0, ()),)))

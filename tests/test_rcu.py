@@ -1,7 +1,7 @@
 """RCU: who is a reader, what a grace period waits for, and when callbacks are executed."""
 
 import pytest
-from by_hand import after, blocked, check, failures, outcomes, possible, shown, the_failure
+from by_hand import after, blocked, check, each, failures, outcomes, possible, shown, the_failure
 
 from vmbus_teach import Scenario, explore, interrupt, thread
 from vmbus_teach.kernel import (
@@ -207,8 +207,7 @@ def test_misuse(operations, kind, message):
 
     class Misuse(Reading):
         def r(self):
-            for operation in operations:
-                yield operation
+            yield from each(operations)
 
     assert the_failure(Misuse, kind).startswith(message)
 
@@ -421,7 +420,10 @@ def test_rcu_barrier_does_not_wait_for_kfree_rcu():
 @pytest.mark.parametrize(
     ("operations", "message"),
     [
-        (lambda s: [kfree_rcu(s.object), kfree_rcu(s.object)], "u frees thing#0, which u has given to kfree_rcu before"),
+        (
+            lambda s: [kfree_rcu(s.object), kfree_rcu(s.object)],
+            "u frees thing#0, which u has given to kfree_rcu before",
+        ),
         (lambda s: [kfree_rcu(s.object), synchronize_rcu(), kfree_rcu(s.object)], None),
     ],
 )
@@ -431,8 +433,7 @@ def test_kfree_rcu_twice(operations, message):
     class Twice(Callbacks):
         @thread()
         def u(self):
-            for operation in operations(self):
-                yield operation
+            yield from each(operations(self))
 
     found = failures(Twice)
     assert {kind for kind, _ in found} == {"double-free"}

@@ -398,11 +398,12 @@ def half_a_call(s):
     def text(*args):
         return repr(args)
 
-    yield WRITE_ONCE(s.out, text((yield READ_ONCE(s.bit)), (yield smp_mb()), ("a", "b")[(yield READ_ONCE(s.bit))].upper()))
+    letters = ("a", "b")
+    yield WRITE_ONCE(s.out, text((yield READ_ONCE(s.bit)), (yield smp_mb()), letters[(yield READ_ONCE(s.bit))].upper()))
 
 
 @tricky
-def half_a_comprehension(s):
+def half_a_sum(s):
     """Sums whose left half has been read."""
     total = (yield READ_ONCE(s.bit)) * 10 + (yield READ_ONCE(s.bit)) * 2 + (yield READ_ONCE(s.bit))
     yield WRITE_ONCE(s.out, total)
@@ -472,7 +473,7 @@ def why_finally_runs(s):
 
 
 @tricky
-def finally_with_a_list(s):
+def finally_with_a_value(s):
     """The value to be returned waits while finally yields."""
 
     def inside():
@@ -546,7 +547,7 @@ def dead_variable_beside_live_ones(s):
 def dead_and_equal(s):
     """Swapped values, with a dead variable that hides the swap if it is taken out carelessly."""
     a = yield READ_ONCE(s.bit)
-    one, two, dead = (300, 400, 300) if a else (400, 300, 500)
+    one, two, _dead = (300, 400, 300) if a else (400, 300, 500)
     a = None
     yield smp_mb()
     yield WRITE_ONCE(s.out, (one, two))

@@ -20,6 +20,7 @@ FaultKey = tuple[str, Hashable]
 
 
 def fault_key(fault: Fault) -> FaultKey:
+    """What tells a fault from others."""
     return (fault.kind, fault.where)
 
 
@@ -52,7 +53,7 @@ class Graph:
         half = self.expanded
         del self.edges[self.first_edge[-1] :]
         for found in (self.failing_steps, self.failing_states, self.sightings):
-            found.pop(half, None)  # type: ignore[attr-defined]
+            found.pop(half, None)
         self.ends = [number for number in self.ends if number < half]
 
     def followers(self, number: int) -> array[int]:

@@ -14,14 +14,16 @@ debuggers do. If the program itself names one of the usual means to that, all it
 from __future__ import annotations
 
 import dis
-from functools import lru_cache
+from functools import cache
 from types import CodeType
 
 #: Names through which a program could read a variable that no instruction names.
-_PEEPHOLES = frozenset({"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe", "breakpoint", "f_locals", "gi_frame"})
+_PEEPHOLES = frozenset(
+    {"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe", "breakpoint", "f_locals", "gi_frame"}
+)
 
 
-@lru_cache(maxsize=None)
+@cache
 def live_after(code: CodeType) -> dict[int, frozenset[str]] | None:
     """For each instruction (by its offset): the variables that may be read after it; None if any may."""
     if _PEEPHOLES & set(code.co_names):

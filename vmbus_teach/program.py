@@ -136,8 +136,9 @@ class Automaton:
                 raise  # the stop button
             if isinstance(error, RecursionError):
                 raise self._too_deep(places_of_error(error)[-1]) from None
-            where = places_of_error(error)
-            why = f"{type(error).__name__}: {error}{in_words(error)}" if where else f"{error}. Check the arguments it is given"
+            why = f"{error}. Check the arguments it is given"
+            if where := in_words(error):
+                why = f"{type(error).__name__}: {error}{where}"
             raise ProgramError(f"{self.title} cannot be started: {why}.") from None
         if not isinstance(running, types.GeneratorType):
             raise ProgramError(
@@ -172,7 +173,8 @@ class Automaton:
         yielded, crash = self._supervised(running, result, first)
         self._surroundings.check()
         if crash is None and yielded is not _RETURNED and not isinstance(yielded, Operation):
-            raise ProgramError(f"{places(running)[-1]} yields {_what(yielded)}, which is no operation. {_advice(yielded)}")
+            place = places(running)[-1]
+            raise ProgramError(f"{place} yields {_what(yielded)}, which is no operation. {_advice(yielded)}")
         return (None if yielded is _RETURNED else yielded), crash
 
     def _supervised(self, running: Running, result: Any, first: bool) -> tuple[Any, BaseException | None]:

@@ -64,19 +64,19 @@ def _mark(role: _Role) -> Callable[[F], F]:
     return mark
 
 
-def thread(*, cpu: int | None = None, host: bool = False, copies: int = 1) -> Callable[[F], F]:
+def thread(*misplaced: Any, cpu: int | None = None, host: bool = False, copies: int = 1) -> Callable[[F], F]:
     """Makes a method a task: on CPU ``cpu``, on the host, or (neither given) on a CPU of its own.
 
     ``copies`` identical tasks run the same program; with no ``cpu``, each has a CPU of its own.
     """
-    if callable(cpu):
+    if misplaced:
         raise ScenarioError("write @thread() with parentheses, or @thread(cpu=0), @thread(host=True).")
     return _mark(_Role("thread", cpu, host, copies))
 
 
-def interrupt(*, cpu: int) -> Callable[[Callable[..., Any]], Any]:
+def interrupt(*misplaced: Any, cpu: int | None = None) -> Callable[[Callable[..., Any]], Any]:
     """Makes a method the handler of an interrupt of CPU ``cpu``; raised by ``raise_irq(self.method)``."""
-    if callable(cpu):
+    if misplaced or cpu is None:
         raise ScenarioError("write @interrupt(cpu=0): an interrupt belongs to a CPU.")
     return _mark(_Role("interrupt", cpu))
 
@@ -178,18 +178,19 @@ class Scenario(Fixed):
         """Raises if a program has changed the scenario's own attributes behind the machine's back."""
         now = self._content()
         if now != self._state_of_self:
-            changed = [name for name in {**self._state_of_self, **now} if self._state_of_self.get(name) != now.get(name)]
-            self._state_of_self = now  # say it once
+            before, self._state_of_self = self._state_of_self, now  # say it once
+            changed = ["self." + name for name in {**before, **now} if before.get(name) != now.get(name)]
             raise ScenarioError(
-                f"{who} has changed {' and '.join('self.' + name for name in changed)} while it ran. What programs share "
-                "must be in cells, which the machine can see: make a Cell in setup and yield WRITE_ONCE(cell, ...)."
+                f"{who} has changed {' and '.join(changed)} while it ran. What programs share must be in cells, which "
+                "the machine can see: make a Cell in setup and yield WRITE_ONCE(cell, ...)."
             )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self.__dict__.get("_running") and name not in _ENGINE:
             raise ScenarioError(
                 f"self.{name} = {show(value)} in a running program of {self}. What programs share must be in cells, "
-                f"which the machine can see: make self.{name} = Cell(...) in setup and yield WRITE_ONCE(self.{name}, ...)."
+                f"which the machine can see: make self.{name} = Cell(...) in setup and "
+                f"yield WRITE_ONCE(self.{name}, ...)."
             )
         super().__setattr__(name, value)
 
@@ -259,7 +260,7 @@ class Scenario(Fixed):
         for cls in type(self).__mro__[:-1]:
             if cls is Scenario:
                 break
-            inside |= {name: value for name, value in vars(cls).items() if isinstance(value, _PLAIN) and name not in inside}
+            inside = {n: value for n, value in vars(cls).items() if isinstance(value, _PLAIN)} | inside
         found = {}
         for name, value in inside.items():
             try:
@@ -268,7 +269,7 @@ class Scenario(Fixed):
                 pass
         return found
 
-    def _title(self, program: Program, args: tuple[Any, ...], name: str | None) -> str:
+    def _title(self, program: Any, args: tuple[Any, ...], name: str | None) -> str:
         """What a task or interrupt is called; checks what it was given."""
         if not callable(program):
             hint = " Give the method itself and its arguments: self.add_thread(self.worker, 1)."
@@ -281,8 +282,8 @@ class Scenario(Fixed):
                 key(value)
             except Opaque as error:
                 raise ScenarioError(
-                    f"{self}: the machine cannot see what is in {what}, {show(value)} (a {error}), so it could not tell "
-                    "positions apart. Give a method and plain arguments: self.add_thread(self.worker, 1)."
+                    f"{self}: the machine cannot see what is in {what}, {show(value)} (a {error}), so it could not "
+                    "tell positions apart. Give a method and plain arguments: self.add_thread(self.worker, 1)."
                 ) from None
         return title
 
@@ -300,8 +301,8 @@ class Scenario(Fixed):
                     seen[name] = role
                 elif name in seen and not callable(member):
                     raise ScenarioError(
-                        f"{cls.__name__} sets {name} to {show(member)}, but {name} is declared with @{seen[name].kind} and "
-                        "stays so. Override it with a method; a property that always holds returns True."
+                        f"{cls.__name__} sets {name} to {show(member)}, but {name} is declared with @{seen[name].kind} "
+                        "and stays so. Override it with a method; a property that always holds returns True."
                     )
         return iter(seen.items())
 
@@ -312,7 +313,8 @@ class Scenario(Fixed):
             have = f"CPUs 0 to {len(self._cpus) - 1}" if self._cpus else "no shared CPU"
             raise ScenarioError(
                 f"{self}: {title} is to run on CPU {number!r}, but the scenario has {have}. "
-                + (f"Set cpus = {number + 1} in the class." if type(number) is int and number >= 0 else "CPUs are numbered 0, 1, ...")
+                + ("CPUs are numbered 0, 1, ..." if type(number) is not int or number < 0
+                   else f"Set cpus = {number + 1} in the class.")
             )
         return self._cpus[number]
 

@@ -15,13 +15,12 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from types import CodeType
 from typing import Any
 
 from .kernel.base import ModelError, show
 from .scenario import Scenario
-from .source import functions_reached, listing, names_in
+from .source import functions_reached, names_in, source
 
 
 class ScheduleError(ModelError):
@@ -62,7 +61,8 @@ class Schedule:
             match = re.fullmatch(r"(?P<who>[^\s*]+?)(?:\*(?P<times>[1-9]\d{0,5}))?", word)
             if not match:
                 raise ScheduleError(
-                    f"{word!r} is no step of a schedule. A step is a context's name, repeated with *: 'host*2 worker_0'."
+                    f"{word!r} is no step of a schedule. A step is a context's name, repeated with *: "
+                    "'host*2 worker_0'."
                 )
             steps += [match["who"]] * int(match["times"] or 1)
         return cls(tuple(steps), head["scenario"] if head else "", head["digest"] if head else "")
@@ -105,15 +105,15 @@ def _parts(scenario: Scenario) -> Iterator[str]:
 _PLAIN = (int, float, str, bytes, tuple, frozenset)
 
 
-@lru_cache(maxsize=1000)
 def _shape_of(code: CodeType) -> str:
     """A function's code without comments, layout and doc strings; its instructions if there is no source."""
-    source = "\n".join(line for _, line in listing(code))
+    text = source(code)
+    if text[:1].isspace():
+        text = "if 1:\n" + text  # a method: indented
     try:
-        tree = ast.parse(source)
-    except SyntaxError:  # a lambda in the middle of an expression, or a text with lines further left
+        return _shape(ast.parse(text)) if text else _instructions(code)
+    except SyntaxError:  # a lambda in the middle of an expression
         return _instructions(code)
-    return _shape(tree) if source else _instructions(code)
 
 
 def _shape(node: Any) -> str:

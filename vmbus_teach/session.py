@@ -148,11 +148,8 @@ class Session:
         """Takes the step; what was undone before is gone. Raises ScheduleError if it can't be taken."""
         word = choice.word if isinstance(choice, Choice) else choice
         move, taken = self._find(word)
-        del self._steps[self._at :], self._states[self._at + 1 :]
-        before = self.number
+        before, index = self.number, self.machine.context_index[move.context]
         after = before + move.delta
-        self._states.append(after)
-        index = self.machine.context_index[move.context]
         position = self.machine.position(before, index)
         assert position is not None
         cpu = position.cpu or move.context.cpu
@@ -168,7 +165,8 @@ class Session:
             position.phase > 0,
             self._next(after, index),
         )
-        self._steps.append(step)
+        self._steps[self._at :] = [step]
+        self._states[self._at + 1 :] = [after]
         self._at += 1
         return step
 
@@ -198,7 +196,9 @@ class Session:
         """From the start, takes the steps of a schedule; stays where it was if that does not fit."""
         schedule = Schedule.parse(schedule) if isinstance(schedule, str) else schedule
         if not isinstance(schedule, Schedule):
-            raise ScheduleError(f"{show(schedule)} is no schedule. Give a Schedule, or its text: replay('host*2 worker_0').")
+            raise ScheduleError(
+                f"{show(schedule)} is no schedule. Give a Schedule, or its text: replay('host*2 worker_0')."
+            )
         kept = self._states, self._steps, self._at
         self._states, self._steps, self._at = [self.machine.initial], [], 0
         try:
@@ -206,9 +206,8 @@ class Session:
                 try:
                     self.step(word)
                 except ScheduleError as error:
-                    raise ScheduleError(
-                        f"step {number} of {len(schedule)} of the schedule does not fit: {error}{self._other_code(schedule)}"
-                    ) from None
+                    which = f"step {number} of {len(schedule)} of the schedule does not fit"
+                    raise ScheduleError(f"{which}: {error}{self._other_code(schedule)}") from None
         except BaseException:
             self._states, self._steps, self._at = kept
             raise
@@ -241,7 +240,8 @@ class Session:
                 yield Choice(context.name, context.name, text, about, place, False, outcome.reason, waits_for), None
                 continue
             for move in outcome:
-                gives = f" gives {show(move.result)}" if move.alternative is not None and move.result is not None else ""
+                told = move.alternative is not None and move.result is not None
+                gives = f" gives {show(move.result)}" if told else ""
                 yield Choice(move.word, context.name, text + gives, about, place, True), move
 
     def _find(self, word: str) -> tuple[Move, Choice]:
@@ -272,7 +272,8 @@ class Session:
         position = self.machine.position(state, index)
         if position is None or position.phase == 0:
             return ""
-        outcome = self.machine.step_at(index, state >> self.machine.place_shift[index] & self.machine.field).outcome(state)
+        number = state >> self.machine.place_shift[index] & self.machine.field
+        outcome = self.machine.step_at(index, number).outcome(state)
         return outcome.reason if isinstance(outcome, Blocked) else "waits"
 
     def _changes(self, before: int, after: int) -> tuple[tuple[str, str, str], ...]:

@@ -54,17 +54,24 @@ class Place(NamedTuple):
 def listing(code: CodeType) -> list[tuple[int, str]]:
     """The source of a function, line by line, each with its number in its file; [] where there is none.
 
-    The common indentation is taken off.
+    The indentation of its first line is taken off all of them.
     """
+    lines, first = _source(code)
+    margin = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
+    return [(number, line[margin:] if line[:margin].isspace() else line) for number, line in enumerate(lines, first)]
+
+
+def source(code: CodeType) -> str:
+    """The source of a function as it is written; "" where there is none."""
+    return "\n".join(_source(code)[0])
+
+
+def _source(code: CodeType) -> tuple[list[str], int]:
     try:
         lines, first = inspect.getsourcelines(code)
     except (OSError, TypeError):
-        return []
-    if not lines or first == 0:  # Python has no lines, or does not know which of them
-        return []
-    plain = [line.rstrip("\n") for line in lines]
-    margin = min((len(line) - len(line.lstrip()) for line in plain if line.strip()), default=0)
-    return [(number, line[margin:]) for number, line in enumerate(plain, first)]
+        return [], 0
+    return [line.rstrip("\n") for line in lines], first
 
 
 def shown_file(filename: str) -> str:
@@ -122,13 +129,15 @@ def _is_generated(frame: FrameType) -> bool:
 
 @lru_cache(maxsize=1000)
 def is_engine(filename: str) -> bool:
+    """Whether a file is the engine's own."""
     return filename.startswith(str(_PACKAGE)) and not filename.startswith(_SCENARIOS)
 
 
 def in_words(error: BaseException) -> str:
     """" (in worker, line 7 of race.py)": the innermost line of the reader's own code; "" if there is none."""
     found = places_of_error(error)
-    return f" (in {found[-1]})" if found else ""
+    own = [place for place in found if not _foreign(place.filename)] or found
+    return f" (in {own[-1]})" if own else ""
 
 
 # --- which functions -------------------------------------------------------------------------
@@ -167,6 +176,7 @@ class Names(NamedTuple):
 
 @lru_cache(maxsize=1000)
 def names_in(code: CodeType) -> Names:
+    """The names that a function's code uses."""
     read, written, attributes = set(), set(), set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):

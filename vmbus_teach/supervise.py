@@ -62,6 +62,8 @@ class Supervision:
 
     def _trace(self, frame: types.FrameType, event: str, arg: Any) -> Any:
         if event in ("line", "call"):
+            if frame.f_code.co_name == "ask_exit":
+                raise SystemExit  # IPython's exit() would end the notebook's kernel
             self.lines += 1
             if self.lines > MAX_LINES and (self.lines > 2 * MAX_LINES or not _would_be_caught(frame)):
                 self.broken = ProgramError(
@@ -141,7 +143,8 @@ class Surroundings:
             code, outside = function.__code__, function.__globals__
             names = names_in(code)
             for name in sorted(names.written):
-                raise ProgramError(f"{self.title} changes the global variable {name} (in {code.co_qualname}). {_ADVICE}")
+                where = f"(in {code.co_qualname})"
+                raise ProgramError(f"{self.title} changes the global variable {name} {where}. {_ADVICE}")
             for name in sorted(names.read):
                 if name in outside and not isinstance(outside[name], type | types.ModuleType | types.FunctionType):
                     yield f"the global variable {name}", lambda name=name, outside=outside: outside.get(name)  # type: ignore[misc]

@@ -47,7 +47,7 @@ def _key(value: Any, met: Met) -> Hashable:
     kind = type(value)
     how = _KEYS.get(kind)
     if how is not None:
-        return how(value, met)  # type: ignore[no-any-return]
+        return how(value, met)
     if isinstance(value, Fixed | type | Enum):
         return value  # itself: hashed by identity, and kept alive by the key
     if isinstance(value, tuple):  # a named tuple, or another subclass
@@ -190,7 +190,8 @@ def _is_all_attributes(kind: type) -> bool:
     describes_itself = {"__reduce__", "__reduce_ex__", "__getstate__"}
     if any(describes_itself & vars(c).keys() for c in kind.__mro__ if c is not object):
         return False
-    pointers = sum(1 for c in kind.__mro__ for member in vars(c).values() if isinstance(member, types.MemberDescriptorType))
+    members = (member for c in kind.__mro__ for member in vars(c).values())
+    pointers = sum(isinstance(member, types.MemberDescriptorType) for member in members)
     pointers += (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)  # below 0: not in these bytes
     known = object.__basicsize__ + pointers * struct.calcsize("P")
     return not kind.__itemsize__ and kind.__basicsize__ <= known
@@ -217,7 +218,8 @@ _KEYS: dict[type, Callable[[Any, Met], Hashable]] = {
     **dict.fromkeys((types.WrapperDescriptorType, types.ClassMethodDescriptorType), _identity),
     **dict.fromkeys((tuple, frozenset), _items),
     **dict.fromkeys((list, set, bytearray), _once(_sequence)),
-    **dict.fromkeys((type(iter(())), type(iter([])), type(iter("")), type(iter("\u0394")), type(iter(b""))), _once(_iterator)),
+    **dict.fromkeys((type(iter(())), type(iter([])), type(iter(b""))), _once(_iterator)),
+    **dict.fromkeys((type(iter("")), type(iter("\u0394"))), _once(_iterator)),  # two kinds of str iterator
     **dict.fromkeys((type(iter(bytearray())), type(iter(range(0))), type(iter(range(1 << 70)))), _once(_iterator)),
     **dict.fromkeys((type(reversed([])), enumerate, zip, map, filter, reversed), _once(_iterator)),
     **dict.fromkeys((type(iter({})), type(iter({}.values())), type(iter({}.items()))), _once(_iterator_of_a_dict)),
@@ -256,7 +258,7 @@ def storable(value: Any) -> Any:
         return tuple(map(storable, value))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return kind(*map(storable, value))
-    if dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if dataclasses.is_dataclass(kind) and getattr(kind, "__dataclass_params__").frozen:  # noqa: B009 (not in the stubs)
         for field in dataclasses.fields(value):
             storable(getattr(value, field.name))
         if _has_a_key(value):

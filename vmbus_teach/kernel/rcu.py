@@ -98,7 +98,6 @@ def _readers(now: Now) -> frozenset[Context]:
     inside = {context for context, _ in now[rcu]}
     for cpu in now.cpus:
         inside.update(level.context for level in now[cpu] if level.context)
-    inside.discard(now.context)
     return frozenset(inside)
 
 
@@ -179,10 +178,8 @@ class synchronize_rcu(Operation):
 
 
 def _defer(now: Now, program: Program | None, argument: Any) -> None:
-    readers = _readers(now)
-    if nesting(now) or cpus.in_atomic(now):
-        readers |= {now.context}  # who defers something from inside a critical section is waited for too
-    now[rcu.callbacks] = (*now[rcu.callbacks], Callback(now.context, readers, program, argument))
+    # Among the readers is the caller, if it defers something from inside a critical section.
+    now[rcu.callbacks] = (*now[rcu.callbacks], Callback(now.context, _readers(now), program, argument))
     if now.asleep(rcu.thread):
         now.wake(rcu.thread, _run_callback())
 
