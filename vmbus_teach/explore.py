@@ -184,7 +184,7 @@ def explore(
             reason = search(
                 machine, graph, faults, max_states=max_states, stop_at_first=stop_at_first, progress=progress
             )
-            outcomes = frozenset(_outcome(machine, graph.states[number]) for number in graph.ends) - {None}
+            outcomes = _outcomes(machine, graph)
             failures = _failures(instance, machine, graph, faults, complete=not reason)
         except SlotOverflow:
             width = machine.width * 2  # something takes more values than expected; once more, with room for them
@@ -192,9 +192,11 @@ def explore(
         return Exploration(instance, machine, graph, not reason, reason, outcomes, failures)
 
 
-def _outcome(machine: Machine, state: int) -> Any:
+def _outcomes(machine: Machine, graph: Graph) -> frozenset[Any]:
     outcome = getattr(machine.scenario, "outcome", None)
-    return outcome(View(machine, state)) if outcome else None
+    if outcome is None:
+        return frozenset()
+    return frozenset(outcome(View(machine, graph.states[number])) for number in graph.ends)
 
 
 def _failures(

@@ -209,36 +209,36 @@ class Machine:
         return -1, -1
 
     def canonical(self, state: int) -> int:
-        """The one state that stands for all that differ only in which identical task is which."""
-        before = state
+        """A state that stands for ones that differ only in which identical task is which.
+
+        It need not be the only one: two tasks at the same position keep their order, though one of
+        them may hold a lock. That costs states, and is never wrong.
+        """
+        ordered, _ = self.in_order(state)
+        if not self._mentions:
+            self.reorder[state & self.class_mask] = ordered - state
+        return ordered
+
+    def in_order(self, state: int) -> tuple[int, dict[Context, Context]]:
+        """The canonical state, and for each task that has moved: which takes its part there."""
+        becomes: dict[Context, Context] = {}
         for members in self.classes:
             shifts = [self.place_shift[self.context_index[c]] for c in members]
             at = [state >> shift & self.field for shift in shifts]
-            ordered = sorted(at)
-            if at == ordered:
-                continue
-            if not self._mentions:
-                for shift, old, new in zip(shifts, at, ordered, strict=True):
-                    state += (new - old) << shift
-                continue
             order = sorted(range(len(at)), key=at.__getitem__)
-            # The task at order[i] takes the part of member i.
-            becomes = {members[old]: members[new] for new, old in enumerate(order)}
-            state = self._rename(state, members, becomes, at, shifts)
-        if not self._mentions:
-            self.reorder[before & self.class_mask] = state - before
-        return state
+            for new, old in enumerate(order):
+                state += (at[old] - at[new]) << shifts[new]
+                if new != old:
+                    becomes[members[old]] = members[new]
+        if becomes and self._mentions:
+            state = self._rename(state, becomes)
+        return state, becomes
 
-    def _rename(
-        self, state: int, members: tuple[Context, ...], becomes: dict[Context, Context], at: list[int], shifts: list[int]
-    ) -> int:
+    def _rename(self, state: int, becomes: dict[Context, Context]) -> int:
+        """What names a task names the one that takes its part; a private CPU goes with its task."""
         before = state
-        for old, new in becomes.items():
-            i, j = members.index(old), members.index(new)
-            state += (at[i] - at[j]) << shifts[j]
-        # What names a task names the one that takes its part; a private CPU goes with its task.
         cpu_of = {old.cpu: new.cpu for old, new in becomes.items() if old.cpu and new.cpu and old.cpu.private}
-        for shared in tuple(self._mentions):
+        for shared in tuple(self._mentions):  # numbering a value may rebuild the set
             to = cpu_of.get(shared, shared)  # type: ignore[call-overload]
             number = self.number(to, _renamed(self.value(before, shared), becomes))
             state += (number - (before >> self.shift[to] & self.field)) << self.shift[to]

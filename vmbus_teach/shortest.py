@@ -64,7 +64,7 @@ def _fewest_switches(
     """
     targets = [n for n, at in graph.failing_states.items() if at in wanted]
     targets += [n for faults in (graph.failing_steps, graph.sightings) for n, ats in faults.items() if wanted & set(ats)]
-    useful, bad = graph.leads_to(targets), set(targets)
+    useful, bad, complete = graph.leads_to(targets), set(targets), graph.expanded == len(graph.states)
     races = DataRaces(machine)
     must_run = [i for i, context in enumerate(machine.contexts) if context.kind in ("task", "host", "irq", "ipi")]
     member_of = {c: number for number, members in enumerate(machine.classes) for c in members}
@@ -95,9 +95,12 @@ def _fewest_switches(
             continue
         seen.add((canonical, last))
         number = graph.numbers.get(canonical)
-        if number is None or not useful[number]:
+        # A state that stands for the same as one of the graph, but is not that one, is looked at itself.
+        if complete and number is None:
+            pass
+        elif number is None or not useful[number]:
             continue
-        if number in bad:
+        if number is None or number in bad:
             broken = state_faults(machine, stop.state)
             over = broken or (end_faults(machine, stop.state) if is_end(machine, stop.state) else [])
             for fault in over + races.look(stop.state):
@@ -144,11 +147,18 @@ def _fewest_steps(machine: Machine, graph: Graph, fault: FaultKey) -> tuple[str,
     way = [target]
     while way[-1]:
         way.append(before[way[-1]])
-    # The graph merges identical tasks; find out step by step which of them it was.
-    state, words = machine.initial, []
+    # The graph merges identical tasks: ``actor`` tells which of them plays whose part.
+    words: list[str] = []
+    state, actor = graph.states[0], {context: context for context in machine.contexts}
+    _, becomes = machine.in_order(machine.initial)
+    actor |= {new: old for old, new in becomes.items()}
     for number in reversed(way[:-1]):
-        move = next(m for _, m in _moves(machine, state) if graph.numbers.get(machine.canonical(state + m.delta)) == number)
-        words.append(move.word)
-        state += move.delta
+        for _, move in _moves(machine, state):
+            after, becomes = machine.in_order(state + move.delta)
+            if graph.numbers.get(after) == number:
+                break
+        words.append(move.word.replace(str(move.context), str(actor[move.context]), 1))
+        actor |= {new: actor[old] for old, new in becomes.items()}
+        state = after
     last = [m for _, m in _moves(machine, state) if m.fault and fault_key(m.fault) == fault]
-    return (*words, *(move.word for move in last[:1]))
+    return (*words, *(m.word.replace(str(m.context), str(actor[m.context]), 1) for m in last[:1]))
