@@ -107,18 +107,3 @@ def test_states_that_were_only_met():
     graph = draw([[1, 2]], unexpanded=2)
     assert list(graph.followers(1)) == []
     assert fates(graph) == "..."
-
-
-def test_close_forgets_the_state_that_was_interrupted():
-    """After the stop button, what the half searched state had given is forgotten; all before it is kept."""
-    failing = {"failing_steps": {0: [LATE], 2: [LATE]}, "failing_states": {2: DEADLOCK}}
-    graph = draw([[1, 2], [2]], unexpanded=1, ends=[1, 2], **failing)
-    graph.edges.extend([0, 1])
-    graph.sightings = {1: [RACE], 2: [RACE]}
-    graph.close()
-    assert graph.expanded == 2
-    assert list(graph.edges) == [1, 2, 2]
-    assert (graph.failing_steps, graph.failing_states, graph.ends) == ({0: [LATE]}, {}, [1])
-    assert graph.sightings == {1: [RACE]}
-    graph.close()  # and once more changes nothing
-    assert list(graph.edges) == [1, 2, 2]

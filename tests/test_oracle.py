@@ -564,7 +564,6 @@ def test_what_was_disputed_is_settled(name):
     compare(DISPUTED[name])
 
 
-@pytest.mark.xfail(raises=StopIteration, reason="canonical() does not settle ties, so shortest.py loses its way")
 def test_identical_tasks_that_wait_in_turn():
     """Two identical tasks at the same line are told apart by who came first; a failure behind that has a schedule."""
     waits = (1, (("synchronize_rcu",), ("raise", "irq0")))

@@ -26,7 +26,7 @@ from vmbus_teach.kernel import (
     rcu_read_unlock,
     synchronize_rcu,
 )
-from vmbus_teach.machine import View
+from vmbus_teach.checkers.properties import View
 from vmbus_teach.scenarios import classics, retarget
 
 MODELS = Path(__file__).parent / "spin"

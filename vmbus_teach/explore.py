@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from .checkers.properties import View
 from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN, FaultKey, Graph
 from .kernel.base import Operation
-from .machine import Machine, SlotOverflow, View
+from .machine import Machine, SlotOverflow
 from .narrate import tell
 from .outcome import Blocked, Fault
 from .scenario import Scenario, ScenarioError
@@ -43,6 +44,11 @@ class Failure:
     scenario: Scenario = field(repr=False)
     share: int | None = None
     of: int | None = None
+
+    @property
+    def portion(self) -> str:
+        """How many schedules end in it, in words; "" where that cannot be said."""
+        return "" if self.share is None or not self.of else f"{self.share:,} of {self.of:,} schedules"
 
     @property
     def waiting(self) -> list[tuple[str, Operation]]:
@@ -131,12 +137,13 @@ class Exploration:
         lines = [f"{self.scenario}: {self._verdict()}"]
         searched = f"{_count(self.states, 'state')}, {_count(self.transitions, 'step')} between them"
         if self.complete:
-            many = "infinitely many schedules (a loop)" if self.schedules is None else _count(self.schedules, "schedule")
+            endless = self.schedules is None
+            many = "infinitely many schedules (a loop)" if endless else _count(self.schedules or 0, "schedule")
             lines.append(f"  searched completely: {searched}, {many}")
         else:
             lines.append(f"  {self.reason}: {searched}; what was not looked at may hold more failures")
         for failure in self.failures:
-            share = f" ({failure.share:,} of {failure.of:,} schedules)" if failure.of and failure.share is not None else ""
+            share = f" ({failure.portion})" if failure.portion else ""
             lines.append(f"  {failure.kind}: {failure.message}{share}")
         if self.outcomes:
             lines.append("  outcomes: " + ", ".join(sorted(map(str, self.outcomes))))

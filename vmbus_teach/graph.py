@@ -48,14 +48,6 @@ class Graph:
     def transitions(self) -> int:
         return len(self.edges) + sum(map(len, self.failing_steps.values()))
 
-    def close(self) -> None:
-        """After an interruption in the middle of a state: forgets what that state had given so far."""
-        half = self.expanded
-        del self.edges[self.first_edge[-1] :]
-        for found in (self.failing_steps, self.failing_states, self.sightings):
-            found.pop(half, None)
-        self.ends = [number for number in self.ends if number < half]
-
     def followers(self, number: int) -> array[int]:
         if number >= self.expanded:
             return self.edges[:0]

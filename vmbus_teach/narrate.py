@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def tell(failure: Failure) -> str:
     """The whole story of a failure, step by step, with a line that replays it."""
     schedule = failure.schedule
-    share = f" {failure.share:,} of {failure.of:,} schedules end so." if failure.of and failure.share is not None else ""
+    share = f" {failure.portion} end so." if failure.portion else ""
     lines = [
         f"{failure.kind}: {failure.message}",
         f"{failure.scenario}: shown in {_count(len(schedule), 'step')} with "

@@ -27,7 +27,8 @@ def _use_after_free(failure: Failure) -> str | None:
     for step in reversed(failure.trace[:-1]):
         for name, _, after in step.changes:
             if after == "freed" and name in (last.fault.message if last.fault else ""):
-                return f"a use after free: {step.choice.context} freed {name}, {last.choice.context} still had a pointer to it"
+                late = last.choice.context
+                return f"a use after free: {step.choice.context} freed {name}, {late} still had a pointer to it"
     return None
 
 
@@ -44,13 +45,14 @@ def _uninitialised(failure: Failure) -> str | None:
             published.setdefault(value, step)
         cell = getattr(operation, "cell", None)
         owner = getattr(cell, "owner", None)
-        if owner is None or owner not in published:
+        if cell is None or owner not in published:
             continue
         publisher = published[owner]
         if operation.access == "r" and step.choice.context != publisher.choice.context:
             read.setdefault(cell.name, (publisher, step))
     for name, (publisher, reader) in read.items():
-        if not any(name == changed for s in failure.trace[: failure.trace.index(reader)] for changed, _, _ in s.changes):
+        earlier = failure.trace[: failure.trace.index(reader)]
+        if not any(name == changed for step in earlier for changed, *_ in step.changes):
             return (
                 f"publication before initialisation: {publisher.choice.context} published the pointer, and "
                 f"{reader.choice.context} read {name} through it before it was filled in"

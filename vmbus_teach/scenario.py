@@ -144,6 +144,9 @@ class Scenario(Fixed):
             raise ScenarioError(f"setup of {self} raises {type(error).__name__}: {error}{in_words(error)}.") from error
         self._declare_threads()
         self.cast = self._gather()
+        for shared in self.cast.shared:
+            if not shared._in_use:
+                shared._in_use = True  # from now on, only steps change anything
         self._running = True
         self._state_of_self = self._content()
 
@@ -362,7 +365,8 @@ def _collect(name: str, value: Any, found: dict[int, Shared]) -> None:
     if isinstance(value, Shared):
         if id(value) in found:
             return
-        value.name = value.name or name
+        if not value.name:
+            value.name = name
         found[id(value)] = value
         for suffix, part in value.parts():
             _collect(value.name + suffix, part, found)

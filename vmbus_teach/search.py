@@ -82,7 +82,7 @@ def _search(
     stop: StopButton,
 ) -> str:
     field = machine.field
-    lanes = [(index, shift, machine.steps[index], *machine.neighbours(index)) for index, shift in enumerate(machine.place_shift)]
+    lanes = [(i, shift, machine.steps[i], *machine.neighbours(i)) for i, shift in enumerate(machine.place_shift)]
     numbers, states, edges = graph.numbers, graph.states, graph.edges
     races = DataRaces(machine)
     invariants = bool(machine.invariants)

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .checkers.data_race import DataRaces
+from .checkers.properties import View
 from .checkers.states import end_faults, is_end, state_faults
 from .kernel.base import Context, Operation, Shared, show
 from .kernel.interrupts import Interrupt
-from .machine import Machine, View
+from .machine import Machine
 from .outcome import Blocked, Fault, Move
 from .program import Place
 from .scenario import Scenario, ScenarioError

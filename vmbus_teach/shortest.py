@@ -63,7 +63,8 @@ def _fewest_switches(
     finished costs one more switch at least.
     """
     targets = [n for n, at in graph.failing_states.items() if at in wanted]
-    targets += [n for faults in (graph.failing_steps, graph.sightings) for n, ats in faults.items() if wanted & set(ats)]
+    for faults in (graph.failing_steps, graph.sightings):
+        targets += [n for n, ats in faults.items() if wanted & set(ats)]
     useful, bad, complete = graph.leads_to(targets), set(targets), graph.expanded == len(graph.states)
     races = DataRaces(machine)
     must_run = [i for i, context in enumerate(machine.contexts) if context.kind in ("task", "host", "irq", "ipi")]
@@ -113,7 +114,8 @@ def _fewest_switches(
             after = stop.state + move.delta
             fault_of = fault_key(move.fault) if move.fault else None
             bound = made + (0 if fault_of else still(after, index))
-            heappush(queue, Stop(bound, stop.steps + 1, order, made, after, index, Road(move.word, stop.road), fault_of))
+            road = Road(move.word, stop.road)
+            heappush(queue, Stop(bound, stop.steps + 1, order, made, after, index, road, fault_of))
     return found
 
 

@@ -61,6 +61,7 @@ class Shared(Fixed):
     """
 
     _made: ClassVar[int] = 0
+    _in_use: bool = False
     name: str = ""
     #: The value lies on the heap in this object (see ``heap.py``); None for everything else.
     owner: Shared | None = None
@@ -72,6 +73,14 @@ class Shared(Fixed):
         # kernel objects are iterated in the same order everywhere. Scenario restarts the count.
         self._serial = Shared._made
         Shared._made += 1
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_in_use"):
+            raise ModelError(
+                f"{self!r}.{name} = {show(value)} changes nothing that the machine can see. "
+                "To change shared state, a program yields an operation, such as WRITE_ONCE(cell, value)."
+            )
+        super().__setattr__(name, value)
 
     def __hash__(self) -> int:
         return self._serial

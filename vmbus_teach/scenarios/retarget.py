@@ -134,14 +134,17 @@ class PerCpuLists(Scenario):
 
 
 def is_there(request):
+    """A request has come."""
     return request is not None
 
 
 def is_new(cpu):
+    """It is the new CPU."""
     return cpu == NEW
 
 
 def is_zero(value):
+    """It is 0."""
     return value == 0
 
 

@@ -12,4 +12,4 @@ from IPython.display import Markdown
 def source(*things: Any) -> Markdown:
     """Shows the source of classes or methods, one below the other."""
     texts = [textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in things]
-    return Markdown("```python\n" + "\n\n".join(texts) + "\n```")
+    return Markdown("```python\n" + "\n\n".join(texts) + "\n```")  # type: ignore[no-untyped-call]

@@ -102,7 +102,8 @@ class Stepper(widgets.VBox):  # type: ignore[misc]
         opened = " open" if failures else ""
         text = escape("\n".join(lines)) if lines else "Nothing has happened yet."
         self._story.value = (
-            f'<details class="vt"{opened}><summary>{len(session.trace)} steps so far</summary><pre>{text}</pre></details>'
+            f'<details class="vt"{opened}><summary>{len(session.trace)} steps so far</summary>'
+            f"<pre>{text}</pre></details>"
         )
 
     def _choice(self, choice: Choice) -> Any:
@@ -126,7 +127,8 @@ class Stepper(widgets.VBox):  # type: ignore[misc]
         if self._said:
             return f'<div class="vt vt-note" role="status">{escape(self._said)}</div>'
         if not can_go_on:
-            return '<div class="vt vt-good" role="status">✓ All has been done, and nothing failed in this schedule.</div>'
+            text = "✓ All has been done, and nothing failed in this schedule."
+            return f'<div class="vt vt-good" role="status">{text}</div>'
         return '<div class="vt" role="status">Who goes next?</div>'
 
     def _lanes(self) -> str:
@@ -169,7 +171,8 @@ class Stepper(widgets.VBox):  # type: ignore[misc]
         lines += [f"  {fault.kind}: {fault.message}" for fault in session.failures]
         for choice in session.choices():
             mark = ">" if choice.enabled else "x"
-            lines.append(f"  {mark} {choice.word}: {choice.remark or choice.text}" + (f" [{choice.reason}]" * (not choice.enabled)))
+            reason = "" if choice.enabled else f" [{choice.reason}]"
+            lines.append(f"  {mark} {choice.word}: {choice.remark or choice.text}{reason}")
         return "\n".join(lines)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -206,13 +209,16 @@ STYLE = """<style>
 .vt-lane { border: 1px solid var(--jp-border-color2, #e0e0e0); border-radius: 4px; padding: 6px 8px; overflow-x: auto; }
 .vt-lane p { margin: 4px 0 0; }
 .vt-idle { opacity: 0.75; }
-.vt pre { white-space: pre; overflow-x: auto; margin: 6px 0 0; font-size: 12px; line-height: 1.45; background: none; color: inherit; }
-.vt-here { background: var(--jp-warn-color3, #fff3c4); color: #1b1b1b; font-weight: 600; display: inline-block; min-width: 100%; }
+.vt pre { white-space: pre; overflow-x: auto; margin: 6px 0 0; font-size: 12px; line-height: 1.45; }
+.vt pre { background: none; color: inherit; }
+.vt-here { background: var(--jp-warn-color3, #fff3c4); color: #1b1b1b; font-weight: 600; }
+.vt-here { display: inline-block; min-width: 100%; }
 .vt-why { color: var(--jp-ui-font-color2, #616161); }
 table.vt-state { border-collapse: collapse; margin: 10px 0 4px; font-size: 12px; line-height: 1.35; }
 .vt-state th, .vt-state td { text-align: left; padding: 1px 18px 1px 0; font-weight: normal; line-height: 1.35; }
 .vt-state tbody th, .vt-state td:nth-child(2) { font-family: var(--jp-code-font-family, monospace); }
-.vt-state thead th { color: var(--jp-ui-font-color2, #616161); border-bottom: 1px solid var(--jp-border-color2, #e0e0e0); }
+.vt-state thead th { color: var(--jp-ui-font-color2, #616161); }
+.vt-state thead th { border-bottom: 1px solid var(--jp-border-color2, #e0e0e0); }
 .vt-changed th, .vt-changed td { font-weight: 600; }
 .vt-bad { border-left: 4px solid #b3261e; padding: 4px 8px; }
 .vt-good { border-left: 4px solid #1b7f3b; padding: 4px 8px; }

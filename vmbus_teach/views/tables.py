@@ -47,10 +47,7 @@ class Verdicts:
     def __repr__(self) -> str:
         table = [COLUMNS, *(row.cells() for row in self.rows)]
         widths = [max(len(row[i]) for row in table) for i in range(len(COLUMNS))]
-        return "\n".join(
-            "  ".join(c.rjust(w) if i in NUMBERS else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-            for row in table
-        )
+        return "\n".join("  ".join(map(_padded, row, widths, range(len(row)))).rstrip() for row in table)
 
     def _repr_html_(self) -> str:
         def cell(tag: str, i: int, text: str) -> str:
@@ -58,8 +55,13 @@ class Verdicts:
             return f'<{tag} style="text-align:{align}">{escape(text)}</{tag}>'
 
         head = "".join(cell("th", i, c) for i, c in enumerate(COLUMNS))
-        body = "".join("<tr>" + "".join(cell("td", i, c) for i, c in enumerate(row.cells())) + "</tr>" for row in self.rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        body = ["".join(cell("td", i, c) for i, c in enumerate(row.cells())) for row in self.rows]
+        rows = "".join(f"<tr>{row}</tr>" for row in body)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _padded(text: str, width: int, column: int) -> str:
+    return text.rjust(width) if column in NUMBERS else text.ljust(width)
 
 
 def judge(scenarios: Iterable[Scenario | type[Scenario]]) -> Verdicts:
