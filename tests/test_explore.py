@@ -93,8 +93,11 @@ class Preempted(Scenario):
         return s[self.seen] != 2
 
 
-SMALL = [Increments(), Increments(threads=3), Increments(times=2), ListMove(readers=1), ListMove(readers=2), LockInHandler(),
-         AbBa(), TwoFailures(), Preempted()]  # fmt: skip
+SMALL = [
+    *(Increments(), Increments(threads=3), Increments(times=2)),
+    *(ListMove(readers=1), ListMove(readers=2)),
+    *(LockInHandler(), AbBa(), TwoFailures(), Preempted()),
+]
 
 
 @pytest.mark.parametrize("scenario", SMALL, ids=str)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from vmbus_teach import Exploration, Scenario, explore, thread
+from vmbus_teach.checkers.properties import View
 from vmbus_teach.kernel import (
     READ_ONCE,
     WRITE_ONCE,
@@ -26,7 +27,6 @@ from vmbus_teach.kernel import (
     rcu_read_unlock,
     synchronize_rcu,
 )
-from vmbus_teach.checkers.properties import View
 from vmbus_teach.scenarios import classics, retarget
 
 MODELS = Path(__file__).parent / "spin"

@@ -36,7 +36,11 @@ def run(path: Path) -> None:
     """Executes one notebook and writes it back."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, kernel_name="python3", timeout=120, store_widget_state=False, resources={"metadata": {"path": path.parent}}
+        notebook,
+        kernel_name="python3",
+        timeout=120,
+        store_widget_state=False,
+        resources={"metadata": {"path": path.parent}},
     )
     client.execute()
     normalise(notebook)
