@@ -20,9 +20,12 @@ from vmbus_teach.kernel import (
     mutex_lock,
     mutex_unlock,
     raise_irq,
+    smp_call_function_single,
+    smp_cond_load_relaxed,
     spin_lock,
     spin_unlock,
     store,
+    synchronize_rcu,
     wait_for_completion,
 )
 from vmbus_teach.scenarios.classics import AbBa, Increments, ListMove, LockInHandler
@@ -382,3 +385,48 @@ def test_identical_tasks_that_hold_locks_are_merged_soundly():
     assert apart.ok
     assert merged.schedules == apart.schedules
     assert merged.states < apart.states
+
+
+class TiedTasks(Scenario):
+    """Identical tasks that wait in the same line, so that only the order of their coming tells them apart."""
+
+    cpus = 2
+
+    def setup(self):
+        self.y = Cell(0)
+
+    @thread()
+    def caller(self):
+        yield smp_call_function_single(0, self.spin)
+
+    def spin(self):
+        yield smp_cond_load_relaxed(self.y, bool)
+
+    @thread(cpu=1, copies=2)
+    def updater(self):
+        yield synchronize_rcu()
+        yield raise_irq(self.handler)
+
+    @interrupt(cpu=0)
+    def handler(self):
+        yield READ_ONCE(self.y)
+
+
+def test_fates_are_known_after_a_complete_search():
+    """Also in a state whose identical tasks stand at one position in another order than the search met."""
+    result = explore(TiedTasks)
+    session, seen = Session(TiedTasks), 0
+
+    def look(depth):
+        nonlocal seen
+        fates = result.fates(session)
+        assert "unknown" not in fates.values()
+        seen += 1
+        for word in fates:
+            if depth:
+                session.step(word)
+                look(depth - 1)
+                session.undo()
+
+    look(4)
+    assert seen > 20

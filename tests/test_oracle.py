@@ -456,7 +456,7 @@ TOPICS = {
 # --- the tests ---------------------------------------------------------------------------------------------
 
 ENOUGH = settings(
-    max_examples=80,
+    max_examples=60,
     derandomize=True,
     database=None,
     deadline=None,

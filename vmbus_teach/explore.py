@@ -111,7 +111,8 @@ class Exploration:
 
         "Certain" means that no way leads around it. Data races, which end no schedule, don't count.
         """
-        number = self.graph.numbers.get(self.machine.canonical(state))
+        known = (self.graph.numbers.get(same) for same, _ in self.machine.arrangements(state))
+        number = next((number for number in known if number is not None), None)
         if number is None or (not self.complete and number >= self.graph.expanded):
             return UNKNOWN
         possible, certain = self._fates

@@ -16,6 +16,7 @@ Drivers (``explore``, ``Session``) only choose among ``moves``.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from itertools import chain, groupby, permutations, product
 from typing import Any
 
 from .checkers.properties import Property
@@ -209,18 +210,28 @@ class Machine:
 
     def in_order(self, state: int) -> tuple[int, dict[Context, Context]]:
         """The canonical state, and for each task that has moved: which takes its part there."""
-        becomes: dict[Context, Context] = {}
-        for members in self.classes:
-            shifts = [self.place_shift[self.context_index[c]] for c in members]
-            at = [state >> shift & self.field for shift in shifts]
-            order = sorted(range(len(at)), key=at.__getitem__)
-            for new, old in enumerate(order):
-                state += (at[old] - at[new]) << shifts[new]
-                if new != old:
-                    becomes[members[old]] = members[new]
-        if becomes and self._mentions:
-            state = self._rename(state, becomes)
-        return state, becomes
+        return next(self.arrangements(state))
+
+    def arrangements(self, state: int) -> Iterator[tuple[int, dict[Context, Context]]]:
+        """Every way to put identical tasks into order: more than one where several stand at one position."""
+        ways = [list(self._orders(state, members)) for members in self.classes]
+        for orders in product(*ways):
+            arranged, becomes = state, dict[Context, Context]()
+            for members, order in zip(self.classes, orders, strict=True):
+                shifts = [self.place_shift[self.context_index[c]] for c in members]
+                for new, old in enumerate(order):
+                    if new != old:
+                        moved = (state >> shifts[old] & self.field) - (state >> shifts[new] & self.field)
+                        arranged += moved << shifts[new]
+                        becomes[members[old]] = members[new]
+            yield (self._rename(arranged, becomes) if becomes and self._mentions else arranged), becomes
+
+    def _orders(self, state: int, members: tuple[Context, ...]) -> Iterator[tuple[int, ...]]:
+        """The orders of a class by position, the one that moves the fewest first."""
+        at = [state >> self.place_shift[self.context_index[c]] & self.field for c in members]
+        standing = groupby(sorted(range(len(at)), key=at.__getitem__), key=at.__getitem__)
+        for order in product(*(permutations(group) for _, group in standing)):
+            yield tuple(chain.from_iterable(order))
 
     def _rename(self, state: int, becomes: dict[Context, Context]) -> int:
         """What names a task names the one that takes its part; a private CPU goes with its task."""

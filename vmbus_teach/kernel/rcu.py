@@ -3,8 +3,9 @@
 A reader is a context inside ``rcu_read_lock`` and also, since v5.0, any context with interrupts,
 softirqs or preemption off: every handler and tasklet, every holder of a spin lock (source:
 the comment of synchronize_rcu in kernel/rcu/tree.c, v6.1). A grace period waits for the readers
-that were there when it began, and for no others. A task that is preempted inside rcu_read_lock
-remains a reader.
+that were there when it began, and for no others; here it begins at the call (a real one may begin
+later, and wait for readers that came in between as well). A task that is preempted inside
+rcu_read_lock remains a reader.
 """
 
 from __future__ import annotations
