@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .explore import Exploration, Failure, explore
+from .explore import Exploration, explore
+from .failure import Failure
 from .kernel.base import ModelError
 from .program import ProgramError
 from .scenario import Scenario, ScenarioError, at_end, interrupt, invariant, thread

@@ -14,55 +14,18 @@ from functools import cached_property
 from typing import Any
 
 from .checkers.properties import View
+from .failure import Failure
 from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN, FaultKey, Graph
-from .kernel.base import Operation
 from .machine import Machine, SlotOverflow
-from .narrate import tell
-from .outcome import Blocked, Fault
+from .narrate import count
+from .outcome import Fault
 from .scenario import Scenario, ScenarioError
 from .schedule import Schedule
-from .search import Progress, search
-from .session import Session, TraceStep, as_scenario
+from .search import Progress, StopButton, search
+from .session import Session, as_scenario
 from .shortest import shortest
 
 __all__ = ["Exploration", "Failure", "Progress", "explore"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A failure, with the schedule that shows it best: fewest switches between contexts, then fewest steps.
-
-    ``kind`` is one of "invariant", "at_end", "deadlock", "use-after-free", "double-free", "leak",
-    "data-race", "sleep-in-atomic", "assertion", "error". ``share`` is how many of all complete
-    schedules end in it (None where they are infinitely many, and for data races, which end none).
-    """
-
-    kind: str
-    message: str
-    schedule: Schedule
-    trace: tuple[TraceStep, ...] = field(repr=False)
-    scenario: Scenario = field(repr=False)
-    share: int | None = None
-    of: int | None = None
-
-    @property
-    def portion(self) -> str:
-        """How many schedules end in it, in words; "" where that cannot be said."""
-        return "" if self.share is None or not self.of else f"{self.share:,} of {self.of:,} schedules"
-
-    @property
-    def waiting(self) -> list[tuple[str, Operation]]:
-        """The contexts that cannot go on at the end of the schedule, each with the operation that it waits in."""
-        session = Session(self.scenario)
-        session.replay(Schedule(self.schedule.steps))
-        return [
-            (str(context), operation)
-            for context, outcome in session.machine.moves(session.number)
-            if isinstance(outcome, Blocked) and (operation := session.machine.operation(session.number, context))
-        ]
-
-    def __str__(self) -> str:
-        return tell(self)
 
 
 @dataclass
@@ -136,10 +99,10 @@ class Exploration:
 
     def __str__(self) -> str:
         lines = [f"{self.scenario}: {self._verdict()}"]
-        searched = f"{_count(self.states, 'state')}, {_count(self.transitions, 'step')} between them"
+        searched = f"{count(self.states, 'state')}, {count(self.transitions, 'step')} between them"
         if self.complete:
             endless = self.schedules is None
-            many = "infinitely many schedules (a loop)" if endless else _count(self.schedules or 0, "schedule")
+            many = "infinitely many schedules (a loop)" if endless else count(self.schedules or 0, "schedule")
             lines.append(f"  searched completely: {searched}, {many}")
         else:
             lines.append(f"  {self.reason}: {searched}; what was not looked at may hold more failures")
@@ -154,12 +117,8 @@ class Exploration:
 
     def _verdict(self) -> str:
         if self.failures:
-            return f"fails ({_count(len(self.failures), 'way')})" if len(self.failures) > 1 else "fails"
+            return f"fails ({count(len(self.failures), 'way')})" if len(self.failures) > 1 else "fails"
         return "holds under every interleaving" if self.complete else "no failure found so far"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def explore(
@@ -189,9 +148,10 @@ def explore(
             machine.classes = []
         graph, faults = Graph(), dict[FaultKey, Fault]()
         try:
-            reason = search(
-                machine, graph, faults, max_states=max_states, stop_at_first=stop_at_first, progress=progress
-            )
+            with StopButton() as stop:
+                reason = search(
+                    machine, graph, faults, stop, max_states=max_states, stop_at_first=stop_at_first, progress=progress
+                )
             outcomes = _outcomes(machine, graph)
             failures = _failures(instance, machine, graph, faults, complete=not reason)
         except SlotOverflow:

@@ -1,31 +1,9 @@
-"""A failure in words: who did what, where one context took over from another, and what it is called."""
+"""A schedule in words: who did what, and where one context took over from another."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .kernel.base import show
-from .patterns import name_pattern
 from .session import TraceStep
-
-if TYPE_CHECKING:
-    from .explore import Failure
-
-
-def tell(failure: Failure) -> str:
-    """The whole story of a failure, step by step, with a line that replays it."""
-    schedule = failure.schedule
-    share = f" {failure.portion} end so." if failure.portion else ""
-    lines = [
-        f"{failure.kind}: {failure.message}",
-        f"{failure.scenario}: shown in {_count(len(schedule), 'step')} with "
-        f"{_count(schedule.switches, 'switch', 'es')} between contexts.{share}",
-        "",
-        *story(failure.trace),
-    ]
-    if pattern := name_pattern(failure):
-        lines += ["", f"This is {pattern}."]
-    return "\n".join([*lines, "", f'To replay it: Session({failure.scenario}).replay("{schedule}")'])
 
 
 def story(trace: tuple[TraceStep, ...]) -> list[str]:
@@ -72,5 +50,6 @@ def _handover(before: TraceStep, after: TraceStep) -> list[str]:
     return [f"      {how} before it {before.next}"]
 
 
-def _count(number: int, what: str, plural: str = "s") -> str:
-    return f"{number} {what}" + ("" if number == 1 else plural)
+def count(number: int, what: str, plural: str = "s") -> str:
+    """A number with its noun: 1 step, 2 steps."""
+    return f"{number:,} {what}" + ("" if number == 1 else plural)

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .kernel.base import Shared
+from .kernel.base import Operation, Shared
 from .kernel.locks import Lock
+from .session import TraceStep
 
-if TYPE_CHECKING:
-    from .explore import Failure
-    from .session import TraceStep
+Trace = tuple[TraceStep, ...]
+
+#: The contexts that cannot go on at the end, each with the operation that it waits in.
+Waiting = list[tuple[str, Operation]]
 
 
-def name_pattern(failure: Failure) -> str | None:
-    """A phrase such as "a lost update: ..."; None where no pattern fits. Never a guess beyond the trace."""
-    for look in (_use_after_free, _uninitialised, _lost_update, _lost_wakeup):
-        if phrase := look(failure):
-            return phrase
+def name_pattern(kind: str, trace: Trace, waiting: Waiting, about: set[Shared]) -> str | None:
+    """A phrase such as "a lost update: ..."; None where no pattern fits. Never a guess beyond the trace.
+
+    ``about`` is what the property that failed looks at: an update of something else explains nothing.
+    """
+    if kind == "use-after-free":
+        return _use_after_free(trace)
+    if kind == "deadlock":
+        return _lost_wakeup(trace, waiting)
+    if kind in ("invariant", "at_end", "assertion", "error"):
+        return _uninitialised(trace) or _lost_update(trace, about)
     return None
 
 
-def _use_after_free(failure: Failure) -> str | None:
-    if failure.kind != "use-after-free" or not failure.trace:
-        return None
-    last = failure.trace[-1]
-    for step in reversed(failure.trace[:-1]):
+def _use_after_free(trace: Trace) -> str | None:
+    last = trace[-1]
+    for step in reversed(trace[:-1]):
         for name, _, after in step.changes:
             if after == "freed" and name in (last.fault.message if last.fault else ""):
                 late = last.choice.context
@@ -32,13 +38,11 @@ def _use_after_free(failure: Failure) -> str | None:
     return None
 
 
-def _uninitialised(failure: Failure) -> str | None:
-    """A pointer is published, somebody reads through it, and the object is filled in only later."""
-    if failure.kind not in ("assertion", "invariant", "at_end", "error"):
-        return None
+def _uninitialised(trace: Trace) -> str | None:
+    """A pointer is published, and somebody reads through it what nobody has filled in."""
     published: dict[Any, TraceStep] = {}
     read: dict[str, tuple[TraceStep, TraceStep]] = {}
-    for step in failure.trace:
+    for step in trace:
         operation = step.operation
         value = getattr(operation, "value", None)
         if "w" in operation.access and hasattr(value, "fields"):
@@ -51,25 +55,23 @@ def _uninitialised(failure: Failure) -> str | None:
         if operation.access == "r" and step.choice.context != publisher.choice.context:
             read.setdefault(cell.name, (publisher, step))
     for name, (publisher, reader) in read.items():
-        earlier = failure.trace[: failure.trace.index(reader)]
+        earlier = trace[: trace.index(reader)]
         if not any(name == changed for step in earlier for changed, *_ in step.changes):
             return (
                 f"publication before initialisation: {publisher.choice.context} published the pointer, and "
-                f"{reader.choice.context} read {name} through it before it was filled in"
+                f"{reader.choice.context} read {name} through it, which nobody had written since the allocation"
             )
     return None
 
 
-def _lost_update(failure: Failure) -> str | None:
+def _lost_update(trace: Trace, about: set[Shared]) -> str | None:
     """Both read a cell before either wrote it back; the later write covers the earlier one."""
-    if failure.kind not in ("invariant", "at_end", "assertion"):
-        return None
     read_by: dict[Any, dict[str, int]] = {}
     written_by: dict[Any, list[tuple[str, int]]] = {}
-    for number, step in enumerate(failure.trace):
+    for number, step in enumerate(trace):
         operation, context = step.operation, step.choice.context
         cell = getattr(operation, "cell", None)
-        if cell is None:
+        if cell is None or cell not in about:
             continue
         if operation.access == "w" and context in read_by.get(cell, {}):
             for other, when in written_by.get(cell, []):
@@ -85,13 +87,11 @@ def _lost_update(failure: Failure) -> str | None:
     return None
 
 
-def _lost_wakeup(failure: Failure) -> str | None:
+def _lost_wakeup(trace: Trace, waiting: Waiting) -> str | None:
     """Somebody waits for a signal that was given, and taken back, before the waiting began."""
-    if failure.kind != "deadlock":
-        return None
-    for context, operation in failure.waiting:
+    for context, operation in waiting:
         for thing in operation.touches():
-            given = [s for s in failure.trace if s.choice.context != context and _changed(s, thing)]
+            given = [s for s in trace if s.choice.context != context and _changed(s, thing)]
             if given and not isinstance(thing, Lock):
                 return (
                     f"a lost wake-up: {given[-1].choice.context} changed {thing!r} before {context} waited for it, "

@@ -62,25 +62,13 @@ def search(
     machine: Machine,
     graph: Graph,
     faults: dict[FaultKey, Fault],
+    stop: StopButton,
     *,
     max_states: int,
     stop_at_first: bool,
     progress: Callable[[Progress], object] | None,
 ) -> str:
     """Fills ``graph`` and ``faults``; returns why it stopped early, or ""."""
-    with StopButton() as stop:
-        return _search(machine, graph, faults, max_states, stop_at_first, progress, stop)
-
-
-def _search(
-    machine: Machine,
-    graph: Graph,
-    faults: dict[FaultKey, Fault],
-    max_states: int,
-    stop_at_first: bool,
-    progress: Callable[[Progress], object] | None,
-    stop: StopButton,
-) -> str:
     field = machine.field
     lanes = [(i, shift, machine.steps[i], *machine.neighbours(i)) for i, shift in enumerate(machine.place_shift)]
     numbers, states, edges = graph.numbers, graph.states, graph.edges
