@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,10 +59,10 @@ class Exploration:
         """How many steps lead from these states to others."""
         return self.graph.transitions
 
-    @cached_property
+    @property
     def schedules(self) -> int | None:
         """How many complete schedules there are, exactly; None where a loop makes them infinitely many."""
-        return self.graph.count_schedules()[0] if self.complete else None
+        return self.graph.schedules[0] if self.complete else None
 
     @cached_property
     def _fates(self) -> tuple[bytearray, bytearray]:
@@ -172,17 +171,12 @@ def _failures(
 ) -> tuple[Failure, ...]:
     if not faults:
         return ()
-    schedules, shares = graph.count_schedules() if complete else (None, Counter[FaultKey]())
     words = shortest(machine, graph, set(faults))
     failures = []
     for at, fault in faults.items():
         session = Session(scenario, machine)
         session.replay(Schedule(words[at]))
         said = next((f.message for f in session.sightings() if (f.kind, f.where) == at), fault.message)
-        ends = at in shares
-        failures.append(
-            Failure(
-                fault.kind, said, session.schedule, session.trace, scenario, shares[at] if ends else None, schedules
-            )
-        )
+        counted = graph if complete else None
+        failures.append(Failure(fault.kind, said, session.schedule, session.trace, scenario, at, counted))
     return tuple(sorted(failures, key=lambda failure: failure.kind == "data-race"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .graph import FaultKey, Graph
 from .narrate import count, story
 from .outcome import Blocked
 from .patterns import name_pattern
@@ -26,8 +27,18 @@ class Failure:
     schedule: Schedule
     trace: tuple[TraceStep, ...] = field(repr=False)
     scenario: Scenario = field(repr=False)
-    share: int | None = None
-    of: int | None = None
+    at: FaultKey = field(repr=False)
+    graph: Graph | None = field(repr=False)  # None: it is not complete
+
+    @property
+    def share(self) -> int | None:
+        """How many of all complete schedules end in this failure."""
+        return self.graph.schedules[1].get(self.at) if self.graph else None
+
+    @property
+    def of(self) -> int | None:
+        """How many complete schedules there are."""
+        return self.graph.schedules[0] if self.graph else None
 
     @property
     def portion(self) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .outcome import Fault
 
@@ -53,6 +54,11 @@ class Graph:
             return self.edges[:0]
         return self.edges[self.first_edge[number] : self.first_edge[number + 1]]
 
+    @cached_property
+    def schedules(self) -> tuple[int | None, Counter[FaultKey]]:
+        """As ``count_schedules``, of a graph that is complete; counted when first asked for."""
+        return self.count_schedules()
+
     def count_schedules(self) -> tuple[int | None, Counter[FaultKey]]:
         """How many complete schedules there are, and how many end in each failure.
 
@@ -63,18 +69,14 @@ class Graph:
             incoming[number] += 1
         ways = [0] * len(self.states)
         ways[0] = 1
-        ready, done = [0], 0
-        if incoming[0]:
-            return None, Counter()
-        while ready:
-            number = ready.pop()
-            done += 1
+        ready = [] if incoming[0] else [0]
+        for number in ready:  # grows: states to which all ways are known
             for follower in self.followers(number):
                 ways[follower] += ways[number]
                 incoming[follower] -= 1
                 if not incoming[follower]:
                     ready.append(follower)
-        if done < len(self.states):
+        if len(ready) < len(self.states):
             return None, Counter()
         failed: Counter[FaultKey] = Counter()
         for number, faults in self.failing_steps.items():
@@ -87,41 +89,30 @@ class Graph:
 
     def leads_to(self, targets: Iterable[int]) -> bytearray:
         """For each state, whether one of the targets can be reached from it (1) or not (0)."""
-        back = self._reverse()
         reached = bytearray(len(self.states))
-        todo = list(targets)
-        for number in todo:
+        for number in targets:
             reached[number] = 1
-        while todo:
-            for before in back[todo.pop()]:
-                if not reached[before]:
-                    reached[before] = 1
-                    todo.append(before)
-        return reached
+        return self._spread(reached, any)
 
     def fates(self) -> tuple[bytearray, bytearray]:
         """For each state: whether a failure can be reached from it, and whether it must be."""
-        bad = set(self.failing_steps) | set(self.failing_states)
-        possible = self.leads_to(bad)
+        possible = self.leads_to(set(self.failing_steps) | set(self.failing_states))
         # Certain: no step leads anywhere else. A run that can go on for ever need not fail.
         certain = bytearray(len(self.states))
-        back = self._reverse()
-        open_steps = [len(self.followers(number)) for number in range(len(self.states))]
-        todo = list(self.failing_states)
-        todo += [number for number in self.failing_steps if not open_steps[number]]
-        for number in todo:
+        for number in self.failing_states:
             certain[number] = 1
-        while todo:
-            for before in back[todo.pop()]:
-                open_steps[before] -= 1
-                if not open_steps[before] and not certain[before]:
-                    certain[before] = 1
-                    todo.append(before)
-        return possible, certain
+        for number in self.failing_steps:
+            certain[number] = not self.followers(number)
+        return possible, self._spread(certain, all)
 
-    def _reverse(self) -> list[list[int]]:
-        back: list[list[int]] = [[] for _ in self.states]
-        for number in range(self.expanded):
-            for follower in self.followers(number):
-                back[follower].append(number)
-        return back
+    def _spread(self, marks: bytearray, how: Callable[[Iterable[int]], bool]) -> bytearray:
+        """Marks each state of which any (or all) followers are marked, until there are no more."""
+        marked, edges, first = marks.__getitem__, self.edges, self.first_edge
+        more = True
+        while more:  # again, for steps that lead back to states met before
+            more = False
+            for number in range(self.expanded - 1, -1, -1):
+                if not marks[number] and first[number] < first[number + 1]:
+                    if how(map(marked, edges[first[number] : first[number + 1]])):
+                        marks[number] = more = True
+        return marks

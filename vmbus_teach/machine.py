@@ -16,7 +16,7 @@ Drivers (``explore``, ``Session``) only choose among ``moves``.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from itertools import chain, groupby, permutations, product
+from itertools import chain, groupby, pairwise, permutations, product
 from typing import Any
 
 from .checkers.properties import Property
@@ -28,7 +28,10 @@ from .step import Position, Step, crash_fault
 from .values import key, storable
 
 #: Bits of a field, to begin with.
-WIDTH = 16
+WIDTH = 8
+
+#: A shift, and what one exchange there adds to a state (see ``Machine.exchanges``).
+Exchange = tuple[int, int]
 
 
 class SlotOverflow(Exception):
@@ -60,11 +63,10 @@ class Machine:
         self.positions = [tables[leaders.get(c, c)] for c in self.contexts]
         self._position_numbers = [numbers[leaders.get(c, c)] for c in self.contexts]
         #: For each context, by position: what its next step reads, and what came of it.
-        self.steps: list[list[Step | None]] = [[] for _ in self.contexts]
+        self.steps: list[list[Any]] = [[None] for _ in self.contexts]
         self._mentions: set[Shared] = set()  # state whose values have named a context
-        #: What puts identical tasks into their order, by their positions; only while no state names a task.
-        self.reorder: dict[int, int] = {}
-        self.class_mask = sum(self.field << self.place_shift[self.context_index[c]] for c in leaders)
+        #: Identical tasks can be put into order by exchanging their positions, since nothing else names them.
+        self.sortable = True
         self._private_cpus = {cpu for cpu in self.cast.cpus if cpu.private}
         self.plain_accesses = False  # whether any program makes one
         self.initial = self._initial_state()
@@ -97,18 +99,7 @@ class Machine:
         for index, context in enumerate(self.contexts):
             number = state >> self.place_shift[index] & self.field
             if number:
-                yield context, self.step_at(index, number).outcome(state)
-
-    def step_at(self, index: int, number: int) -> Step:
-        steps = self.steps[index]
-        while len(steps) <= number:
-            steps.append(None)
-        step = steps[number]
-        if step is None:
-            position = self.positions[index][number]
-            assert position is not None
-            step = steps[number] = Step(self, index, position)
-        return step
+                yield context, self.steps[index][number].outcome(state)
 
     # --- writing a state -----------------------------------------------------------------
 
@@ -125,7 +116,7 @@ class Machine:
             self.values[shared].append(value)
             if shared not in self._mentions and _names_a_context(value):
                 self._mentions.update(self._private_cpus if shared in self._private_cpus else (shared,))
-                self.reorder.clear()
+                self.sortable = False
         return known
 
     def position_number(self, index: int, position: Position) -> int:
@@ -137,12 +128,15 @@ class Machine:
                 # Something else lives on this task's CPU now: too much to rename. It is never
                 # wrong to tell identical tasks apart, only slower.
                 self.classes = [c for c in self.classes if all(task.cpu is not position.cpu for task in c)]
-                self.reorder.clear()
+                self.sortable = False
             table = self.positions[index]
             if len(table) > self.field:
                 raise SlotOverflow(self.contexts[index].name)
             known = numbers[at] = len(table)
             table.append(position)
+            for i, other in enumerate(self.positions):
+                if other is table:
+                    self.steps[i].append(Step(self, i, position))
             self.plain_accesses |= position.operation.ordering == "plain"
         return known
 
@@ -188,14 +182,20 @@ class Machine:
             groups.setdefault(at, []).append(context)
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
-    def neighbours(self, index: int) -> tuple[int, int]:
-        """The shifts of the identical tasks before and after a context in their order; -1 where there is none."""
+    def exchanges(self, index: int) -> tuple[list[Exchange], list[Exchange]]:
+        """For one of several identical tasks: how it goes down, and how it goes up in their order.
+
+        Place by place: the shift of the other one's position, and what one exchange with it adds to a
+        state, per unit by which the positions differ.
+        """
         for members in self.classes:
             if self.contexts[index] in members:
-                shifts = [-1, *(self.place_shift[self.context_index[c]] for c in members), -1]
+                shifts = [self.place_shift[self.context_index[c]] for c in members]
                 i = shifts.index(self.place_shift[index])
-                return shifts[i - 1], shifts[i + 1]
-        return -1, -1
+                down = [(lower, (1 << lower) - (1 << upper)) for lower, upper in pairwise(shifts[: i + 1])]
+                up = [(upper, (1 << upper) - (1 << lower)) for lower, upper in pairwise(shifts[i:])]
+                return down[::-1], up
+        return [], []
 
     def canonical(self, state: int) -> int:
         """A state that stands for ones that differ only in which identical task is which.
@@ -203,10 +203,7 @@ class Machine:
         It need not be the only one: two tasks at the same position keep their order, though one of
         them may hold a lock. That costs states, and is never wrong.
         """
-        ordered, _ = self.in_order(state)
-        if not self._mentions:
-            self.reorder[state & self.class_mask] = ordered - state
-        return ordered
+        return self.in_order(state)[0]
 
     def in_order(self, state: int) -> tuple[int, dict[Context, Context]]:
         """The canonical state, and for each task that has moved: which takes its part there."""

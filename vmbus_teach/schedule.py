@@ -10,7 +10,6 @@ programs: a schedule recorded for other code says so.
 from __future__ import annotations
 
 import ast
-import hashlib
 import itertools
 import re
 from collections.abc import Iterator
@@ -76,6 +75,8 @@ def digest(scenario: Scenario) -> str:
     """
     known = scenario.__dict__.get("_digest")
     if known is None:
+        import hashlib  # only here: it loads OpenSSL
+
         parts = sorted(set(_parts(scenario)))
         parts += [f"{name}={show(value)}" for name, value in scenario._parameters.items()]
         known = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
@@ -93,13 +94,13 @@ def _parts(scenario: Scenario) -> Iterator[str]:
             if isinstance(member, _PLAIN) and not name.startswith("__"):
                 yield f"{cls.__name__}.{name} = {show(member)}"
             starts.append(getattr(member, "__func__", member))  # what is in a static or class method
-    for start in starts:
-        for function in functions_reached(start, scenario):
-            yield f"{function.__qualname__}: {_shape_of(function.__code__)}"
-            for name in names_in(function.__code__).read:
-                value = function.__globals__.get(name)
-                if isinstance(value, _PLAIN):
-                    yield f"{name} = {show(value)}"
+    functions = {id(f.__code__): f for start in starts for f in functions_reached(start, scenario)}  # each once
+    for function in functions.values():
+        yield f"{function.__qualname__}: {_shape_of(function.__code__)}"
+        for name in names_in(function.__code__).read:
+            value = function.__globals__.get(name)
+            if isinstance(value, _PLAIN):
+                yield f"{name} = {show(value)}"
 
 
 _PLAIN = (int, float, str, bytes, tuple, frozenset)

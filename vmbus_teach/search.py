@@ -1,6 +1,6 @@
 """The exhaustive search: every reachable state, breadth first.
 
-The inner loop knows nothing of what steps mean: it adds ``memo[state & mask]`` to the state.
+The inner loop knows nothing of what steps mean: it adds ``simple[state & mask]`` to the state.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def search(
 ) -> str:
     """Fills ``graph`` and ``faults``; returns why it stopped early, or ""."""
     field = machine.field
-    lanes = [(i, shift, machine.steps[i], *machine.neighbours(i)) for i, shift in enumerate(machine.place_shift)]
+    lanes = [(shift, machine.steps[i], *machine.exchanges(i)) for i, shift in enumerate(machine.place_shift)]
     numbers, states, edges = graph.numbers, graph.states, graph.edges
     races = DataRaces(machine)
     invariants = bool(machine.invariants)
-    canonical, reorder, class_mask = machine.canonical, machine.reorder, machine.class_mask
-    met = numbers.setdefault
+    canonical = machine.canonical
+    met, push, add = numbers.setdefault, states.append, edges.append
 
     def note(fault: Fault) -> FaultKey:
         at = fault_key(fault)
@@ -110,37 +110,49 @@ def search(
         if machine.plain_accesses and (seen := races.look(state)):
             graph.sightings[number] = [note(fault) for fault in seen]
         stuck = True
-        for index, shift, steps, left, right in lanes:
+        for shift, steps, below, above in lanes:
             at = state >> shift & field
             if not at:
                 continue  # does nothing now
-            step = steps[at] if at < len(steps) else None
-            if step is None:
-                step = machine.step_at(index, at)
-            delta = step.simple.get(state & step.mask)
-            if delta is None:
+            step = steps[at]
+            deltas = step.simple.get(state & step.mask)
+            if deltas is None:
                 outcome = step.outcome(state)
                 if isinstance(outcome, Blocked):
                     continue
                 failing = [note(move.fault) for move in outcome if move.fault is not None]
                 if failing:
                     graph.failing_steps.setdefault(number, []).extend(failing)
-                deltas = [move.delta for move in outcome if move.fault is None]
-            else:
-                deltas = [delta]
-            stuck = False
+                    stuck = False
+                deltas = tuple(move.delta for move in outcome if move.fault is None)
             for delta in deltas:
+                stuck = False
                 after = state + delta
-                # Only a member of a class of identical tasks can leave their order, and only past a neighbour.
-                at = after >> shift & field
-                if (left >= 0 and after >> left & field > at) or (right >= 0 and after >> right & field < at):
-                    fix = reorder.get(after & class_mask)
-                    after = canonical(after) if fix is None else after + fix
+                # Identical tasks stand in the order of their positions: one that has moved finds its place again.
+                to = after >> shift & field
+                if to > at:
+                    for there, exchange in above:
+                        other = state >> there & field
+                        if other >= to:
+                            break
+                        if not machine.sortable:
+                            after = canonical(after)
+                            break
+                        after += (to - other) * exchange
+                else:
+                    for there, exchange in below:
+                        other = state >> there & field
+                        if other <= to:
+                            break
+                        if not machine.sortable:
+                            after = canonical(after)
+                            break
+                        after += (to - other) * exchange
                 known = met(after, count)
                 if known == count:
-                    states.append(after)
+                    push(after)
                     count += 1
-                edges.append(known)
+                add(known)
         if stuck:
             wrong = end_faults(machine, state)
             if wrong:

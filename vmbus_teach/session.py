@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -257,6 +256,8 @@ class Session:
         names = [context.name for context in self.machine.contexts]
         if word.partition(":")[0] in names:
             raise ScheduleError(f"{word} has nothing to do now. {_possible(options)}")
+        import difflib  # only here: it takes longer to load than most of this package
+
         near = difflib.get_close_matches(word, names, 1)
         meant = f" Did you mean {near[0]}?" if near else ""
         raise ScheduleError(f"there is no context {word!r} in {self.scenario}.{meant} {_possible(options)}")
@@ -274,7 +275,7 @@ class Session:
         if position is None or position.phase == 0:
             return ""
         number = state >> self.machine.place_shift[index] & self.machine.field
-        outcome = self.machine.step_at(index, number).outcome(state)
+        outcome = self.machine.steps[index][number].outcome(state)
         return outcome.reason if isinstance(outcome, Blocked) else "waits"
 
     def _changes(self, before: int, after: int) -> tuple[tuple[str, str, str], ...]:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import dis
 import inspect
 import linecache
+import os
 import sys
 import traceback
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from types import CodeType, FrameType, FunctionType, GeneratorType, MethodType
 from typing import Any, NamedTuple
 
 #: Frames of files in here are the engine's own; the course's scenarios count as the reader's.
-_PACKAGE = Path(__file__).parent
-_SCENARIOS = str(_PACKAGE / "scenarios") + "/"
+_PACKAGE = os.path.dirname(__file__)
+_SCENARIOS = os.path.join(_PACKAGE, "scenarios", "")
 
 
 class Place(NamedTuple):
@@ -195,4 +195,4 @@ def _foreign(filename: str) -> bool:
     return is_engine(filename) or "site-packages" in filename or filename.startswith((_STANDARD_LIBRARY, "<frozen"))
 
 
-_STANDARD_LIBRARY = str(Path(inspect.__file__).parent) + "/"
+_STANDARD_LIBRARY = os.path.join(os.path.dirname(inspect.__file__), "")

@@ -38,8 +38,8 @@ class Step:
         self.position = position
         self.mask = 0
         self.memo: dict[int, Outcome] = {}
-        #: The same for the common case, a single step that does not fail: just what it adds.
-        self.simple: dict[int, int] = {}
+        #: The same for steps that do not fail: just what each alternative adds (nothing, if it is blocked).
+        self.simple: dict[int, tuple[int, ...]] = {}
 
     def outcome(self, state: int) -> Outcome:
         known = self.memo.get(state & self.mask)
@@ -50,8 +50,10 @@ class Step:
                 self.memo.clear()  # keyed by too little
                 self.simple.clear()
             self.memo[state & self.mask] = known
-            if not isinstance(known, Blocked) and len(known) == 1 and known[0].fault is None:
-                self.simple[state & self.mask] = known[0].delta
+            if isinstance(known, Blocked):
+                self.simple[state & self.mask] = ()
+            elif all(move.fault is None for move in known):
+                self.simple[state & self.mask] = tuple(move.delta for move in known)
         return known
 
     def _execute(self, state: int) -> tuple[Outcome, int]:

@@ -208,6 +208,7 @@ class Now(Protocol):
 
 
 @dataclass_transform(frozen_default=True, eq_default=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Operation:
     """The only thing a program may yield. Subclasses are frozen dataclasses with a ``step``."""
 
@@ -222,7 +223,18 @@ class Operation:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(frozen=True)(cls)
+        if any(not hasattr(Operation, name) for name in cls.__annotations__):  # it has arguments of its own
+            dataclass(frozen=True, eq=False, repr=False)(cls)
+
+    # The same for all of them, so that no class needs its own: importing the vocabulary takes half as long.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __post_init__(self) -> None:
         for name, wanted in self._wanted().items():
@@ -247,7 +259,7 @@ class Operation:
         found: dict[str, Any] | None = cls.__dict__.get("_found")
         if found is None:
             hints = get_type_hints(cls)
-            kinds = {f.name: _checkable(hints[f.name]) for f in fields(cls)}  # type: ignore[arg-type]
+            kinds = {f.name: _checkable(hints[f.name]) for f in fields(cls)}
             found = cls._found = {name: kind for name, kind in kinds.items() if kind}  # type: ignore[attr-defined]
         return found
 
@@ -257,7 +269,7 @@ class Operation:
 
     def touches(self) -> Iterator[Shared]:
         """The pieces of shared state that are named by the operation's arguments."""
-        for f in fields(self):  # type: ignore[arg-type]
+        for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, Shared):
                 yield value
@@ -268,7 +280,7 @@ class Operation:
 
     def __str__(self) -> str:
         """As one would write it: arguments at the end that are left at their defaults are left out."""
-        arguments = [(getattr(self, f.name), f.default) for f in fields(self)]  # type: ignore[arg-type]
+        arguments = [(getattr(self, f.name), f.default) for f in fields(self)]
         while arguments and arguments[-1][1] is not MISSING and arguments[-1][0] == arguments[-1][1]:
             arguments.pop()
         return f"{type(self).__name__}({', '.join(show(value) for value, _ in arguments)})"
