@@ -46,8 +46,8 @@ class Exploration:
 
     @property
     def ok(self) -> bool:
-        """Complete, and without failures."""
-        return self.complete and not self.failures
+        """Complete, without failures, and not so that a property of the end was never asked for want of an end."""
+        return self.complete and not self.failures and bool(self.graph.ends or not self.machine.at_ends)
 
     @property
     def states(self) -> int:
@@ -97,14 +97,17 @@ class Exploration:
         return found
 
     def __str__(self) -> str:
-        lines = [f"{self.scenario}: {self._verdict()}"]
+        ways = f" ({len(self.failures)} ways)" if len(self.failures) > 1 else ""
+        lines = [f"{self.scenario}: {self.verdict}{ways}"]
         searched = f"{count(self.states, 'state')}, {count(self.transitions, 'step')} between them"
         if self.complete:
             endless = self.schedules is None
-            many = "infinitely many schedules (a loop)" if endless else count(self.schedules or 0, "schedule")
+            many = "infinitely many schedules (there is a loop)" if endless else count(self.schedules or 0, "schedule")
             lines.append(f"  searched completely: {searched}, {many}")
         else:
             lines.append(f"  {self.reason}: {searched}; what was not looked at may hold more failures")
+            if busiest := self._busiest():
+                lines.append(f"  most of the states come from {busiest}; can it be bounded?")
         for failure in self.failures:
             share = f" ({failure.portion})" if failure.portion else ""
             lines.append(f"  {failure.kind}: {failure.message}{share}")
@@ -114,10 +117,24 @@ class Exploration:
 
     __repr__ = __str__
 
-    def _verdict(self) -> str:
+    def _busiest(self) -> str:
+        """The piece of state with by far the most values, in words; "" if none stands out."""
+        counts = sorted(((len(values), shared.name) for shared, values in self.machine.values.items()), reverse=True)
+        most, name = counts[0]
+        return f"{name}, which took {most:,} values" if most > 100 else ""
+
+    @property
+    def verdict(self) -> str:
+        """In a few words: "holds", "fails", what was not searched, or what "holds" cannot mean here."""
         if self.failures:
-            return f"fails ({count(len(self.failures), 'way')})" if len(self.failures) > 1 else "fails"
-        return "holds under every interleaving" if self.complete else "no failure found so far"
+            return "fails"
+        if not self.complete:
+            return "no failure found so far"
+        if self.machine.at_ends and not self.graph.ends:
+            return "never ends, so nothing was asked at the end"
+        if self.machine.at_ends and self.schedules is None:
+            return "holds under every interleaving that ends"
+        return "holds under every interleaving"
 
 
 def explore(

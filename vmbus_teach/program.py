@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Generator, Hashable
 from typing import Any
 
+from .advice import forgotten_yields
 from .kernel.base import ModelError, Operation, Program, show
 from .position import frames_can_be_read, position
 from .source import Place, chain, in_words, places, places_of_error, shown_file
@@ -73,6 +74,8 @@ class Automaton:
         self.nodes: dict[Hashable, Node] = {}
         self.printed = ""
         self._surroundings = Surroundings(self.title, program, args)
+        for slip in forgotten_yields(program):
+            raise ProgramError(slip)
         self.start = self._arrive(self._fresh(), None)
 
     def advance(self, node: Node, result: Any) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from .advice import hint
 from .checkers import STEP_CHECKS
 from .kernel.base import Context, ModelError, Now, Operation, Program, Shared
 from .kernel.cpu import Cpu, may_run
@@ -238,5 +239,7 @@ def crash_fault(context: Context, node: Node, at_start: bool = False) -> Fault:
     if isinstance(error, AssertionError):
         said = f": {error}" if str(error) else ""
         return Fault("assertion", f"an assertion of {context} fails{where}{said}", where)
-    when = "before its first operation" if at_start else ""
-    return Fault("error", f"{context} raises {type(error).__name__}: {error}{where} {when}".rstrip(), where)
+    when = " before its first operation" if at_start else ""
+    said = f"{context} raises {type(error).__name__}: {error}{where}{when}"
+    advice = hint(error)
+    return Fault("error", f"{said}. {advice}" if advice else said, where)

@@ -3,6 +3,8 @@
 One file per family. ``from vmbus_teach.kernel import *`` gives a notebook all of it.
 """
 
+from types import ModuleType
+
 from .base import Context, ModelError, Now, Operation, Shared
 from .completion import (
     Completion,
@@ -115,4 +117,6 @@ from .work import (
 #: Shared state that exists in every scenario, declared or not.
 EVERYWHERE: tuple[Shared, ...] = (rcu, system_wq)
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]
+__all__ = [
+    name for name, thing in globals().copy().items() if not name.startswith("_") and not isinstance(thing, ModuleType)
+]

@@ -160,7 +160,7 @@ class HostIsLate(PerCpuLists):
 
 
 class HostIsEarly(PerCpuLists):
-    """Only those schedules in which the guest changes its lists after the host has switched: lost on the new CPU."""
+    """Only those in which the guest changes its lists after the host: lost on the new CPU, or on its way to the old."""
 
     def send_modifychannel(self):
         yield from super().send_modifychannel()

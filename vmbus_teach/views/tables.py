@@ -24,7 +24,7 @@ class Row:
             verdict = "fails: " + first.message.removesuffix(" at the end")
             size = f"{len(first.schedule)} steps, {first.schedule.switches} switches"
         else:
-            verdict, size = ("holds", "") if result.complete else ("not searched to the end", "")
+            verdict, size = result.verdict.removesuffix(" under every interleaving"), ""
         schedules = "without end" if result.schedules is None else f"{result.schedules:,}"
         failing = sum(failure.share or 0 for failure in result.failures)
         share = f"{100 * failing / result.schedules:.1f} %" if result.schedules and failing else ""

@@ -1,0 +1,94 @@
+"""Slips that everybody makes once, and the sentence that helps.
+
+A forgotten ``yield`` is no error in Python: an operation that is made and dropped just does
+nothing. It is looked for in the source, before a program runs. Other slips end in an exception
+whose text speaks of Python and not of programs; ``hint`` adds what to do.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from . import kernel
+from .kernel.base import Fixed, Operation, Program, Shared
+from .source import functions_reached, shown_file, source
+
+
+def forgotten_yields(program: Program, owner: Any = None) -> Iterator[str]:
+    """A sentence for each statement that makes an operation, or calls a program, and drops it."""
+    owner = getattr(program, "__self__", owner)
+    for function in functions_reached(program, owner):
+        if not inspect.isgeneratorfunction(function):
+            continue
+        text, first = source(function.__code__), function.__code__.co_firstlineno
+        if text[:1].isspace():
+            text, first = "if 1:\n" + text, first - 1  # a method: indented
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue
+        for statement in ast.walk(tree):
+            if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+                continue
+            called, said = statement.value.func, ast.unparse(statement.value)
+            what = _called(called, function.__globals__, owner)
+            if isinstance(what, type) and issubclass(what, Operation):
+                write = f"makes {said} but does not yield it, so nothing happens. Write: yield {said}"
+            elif inspect.isgeneratorfunction(inspect.unwrap(what) if callable(what) else what):
+                write = f"calls the program {said} but does not run it. Write: yield from {said}"
+            else:
+                continue
+            where = f"line {first + statement.lineno - 1} of {shown_file(function.__code__.co_filename)}"
+            yield f"{function.__name__}, {where}, {write}."
+
+
+def _called(called: ast.expr, names: dict[str, Any], owner: Any) -> Any:
+    """What a call in the source calls: a name of the module, or a method of ``self`` or ``super()``."""
+    if isinstance(called, ast.Name):
+        return names.get(called.id)
+    if isinstance(called, ast.Attribute) and ast.unparse(called.value) in ("self", "super()"):
+        return inspect.getattr_static(type(owner), called.attr, None)
+    return None
+
+
+def hint(error: BaseException | None) -> str:
+    """What to do about an exception that a program has raised; "" where nothing fits."""
+    text = str(error)
+    if isinstance(error, NameError) and error.name:
+        if error.name in kernel.__all__:
+            return f"Import it: from vmbus_teach.kernel import {error.name}."
+        return _meant(error.name, [*kernel.__all__, *_variables(error)])
+    if isinstance(error, AttributeError) and isinstance(error.obj, Shared):
+        return "The value of a cell is read by: value = yield READ_ONCE(cell)."
+    if isinstance(error, AttributeError) and isinstance(error.obj, Fixed):
+        return _meant(error.name, [name for name in dir(error.obj) if not name.startswith("_")])
+    if isinstance(error, TypeError):
+        if "'NoneType' object is not iterable" in text:
+            return "What follows yield from must be a program: does that method have a yield?"
+        mentioned = [getattr(kernel, name, None) for name in re.findall(r"'(\w+)'", text)]
+        kinds = [kind for kind in mentioned if isinstance(kind, type)]
+        if any(issubclass(kind, Operation) for kind in kinds):
+            if "not iterable" in text:
+                return "Before an operation write yield, not yield from."
+            return "An operation gives its value only through yield: value = yield READ_ONCE(cell)."
+        if any(issubclass(kind, Shared) for kind in kinds):
+            return "A cell is read by value = yield READ_ONCE(cell), and written by yield WRITE_ONCE(cell, value)."
+    return ""
+
+
+def _variables(error: BaseException) -> list[str]:
+    """The names that could have been meant where the error arose."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return [] if trace is None else [*trace.tb_frame.f_locals, *trace.tb_frame.f_globals]
+
+
+def _meant(name: str | None, known: list[str]) -> str:
+    near = difflib.get_close_matches(name or "", known, 1)
+    return f"Did you mean {near[0]}?" if near else ""
