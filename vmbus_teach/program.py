@@ -189,8 +189,12 @@ class Automaton:
                 yielded = running.send(None if first else result)
         except StopIteration:
             pass
-        except RecursionError as error:
-            raise self._too_deep(places_of_error(error)[-1]) from None
+        except RuntimeError as error:
+            # Where exactly the limit strikes, Python may wrap a RecursionError in a plain RuntimeError.
+            if "recursion depth" in f"{error} {error.__cause__}":
+                found = places_of_error(error)
+                raise self._too_deep(found[-1] if found else self.title) from None
+            crash = error
         except SystemExit as error:
             raise ProgramError(
                 f"{self.title} calls exit(){in_words(error)}. A program ends where it returns; to report a failure, "
@@ -220,7 +224,7 @@ class Automaton:
     def _error(self, text: str) -> ProgramError:
         return ProgramError(f"{self.title}: {text}")
 
-    def _too_deep(self, place: Place) -> ProgramError:
+    def _too_deep(self, place: Place | str) -> ProgramError:
         return ProgramError(
             f"{self.title} calls itself too deep (it is now at {place}). "
             "A program that repeats something does so in a loop, not by calling itself."
