@@ -84,11 +84,11 @@ OUR_SEARCH = """
 from time import perf_counter
 from vmbus_teach.graph import Graph
 from vmbus_teach.machine import Machine
-from vmbus_teach.search import search
+from vmbus_teach.search import StopButton, search
 from vmbus_teach.scenarios.classics import {scenario}
 machine = Machine({scenario}({parameters}))
 start = perf_counter()
-search(machine, Graph(), {{}}, max_states=10**9, stop_at_first=False, progress=None)
+search(machine, Graph(), {{}}, StopButton(), max_states=10**9, stop_at_first=False, progress=None)
 print("search", perf_counter() - start)
 """
 

@@ -12,6 +12,8 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from . import kernel
@@ -23,37 +25,42 @@ def forgotten_yields(program: Program, owner: Any = None) -> Iterator[str]:
     """A sentence for each statement that makes an operation, or calls a program, and drops it."""
     owner = getattr(program, "__self__", owner)
     for function in functions_reached(program, owner):
-        if not inspect.isgeneratorfunction(function):
-            continue
-        text, first = source(function.__code__), function.__code__.co_firstlineno
-        if text[:1].isspace():
-            text, first = "if 1:\n" + text, first - 1  # a method: indented
-        try:
-            tree = ast.parse(text)
-        except SyntaxError:
-            continue
-        for statement in ast.walk(tree):
-            if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
-                continue
-            called, said = statement.value.func, ast.unparse(statement.value)
-            what = _called(called, function.__globals__, owner)
+        for called, said, line in _dropped_calls(function.__code__):
+            if called.startswith("."):
+                what = inspect.getattr_static(type(owner), called[1:], None)
+            else:
+                what = function.__globals__.get(called)
             if isinstance(what, type) and issubclass(what, Operation):
-                write = f"makes {said} but does not yield it, so nothing happens. Write: yield {said}"
-            elif inspect.isgeneratorfunction(inspect.unwrap(what) if callable(what) else what):
-                write = f"calls the program {said} but does not run it. Write: yield from {said}"
+                slip = f"makes {said} but does not yield it, so nothing happens. Write: yield {said}"
+            elif inspect.isgeneratorfunction(what):
+                slip = f"calls the program {said} but does not run it. Write: yield from {said}"
             else:
                 continue
-            where = f"line {first + statement.lineno - 1} of {shown_file(function.__code__.co_filename)}"
-            yield f"{function.__name__}, {where}, {write}."
+            where = f"line {line} of {shown_file(function.__code__.co_filename)}"
+            yield f"{function.__name__}, {where}, {slip}."
 
 
-def _called(called: ast.expr, names: dict[str, Any], owner: Any) -> Any:
-    """What a call in the source calls: a name of the module, or a method of ``self`` or ``super()``."""
-    if isinstance(called, ast.Name):
-        return names.get(called.id)
-    if isinstance(called, ast.Attribute) and ast.unparse(called.value) in ("self", "super()"):
-        return inspect.getattr_static(type(owner), called.attr, None)
-    return None
+@lru_cache(maxsize=1000)
+def _dropped_calls(code: CodeType) -> tuple[tuple[str, str, int], ...]:
+    """Calls in a program whose result nobody uses: what is called (".name" for self.name), its text, its line."""
+    if not code.co_flags & inspect.CO_GENERATOR:
+        return ()
+    text, first = source(code), code.co_firstlineno
+    if text[:1].isspace():
+        text, first = "if 1:\n" + text, first - 1  # a method: indented
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return ()
+    found = []
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            called, line = statement.value.func, first + statement.lineno - 1
+            if isinstance(called, ast.Name):
+                found.append((called.id, ast.unparse(statement.value), line))
+            elif isinstance(called, ast.Attribute) and ast.unparse(called.value) in ("self", "super()"):
+                found.append((f".{called.attr}", ast.unparse(statement.value), line))
+    return tuple(found)
 
 
 def hint(error: BaseException | None) -> str:
