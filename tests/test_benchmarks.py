@@ -10,9 +10,8 @@ from vmbus_teach.scenarios import catalogue
 
 def test_quick_benchmarks_print_their_tables():
     """`python -m benchmarks --quick` names every scenario of the course, and says which other checkers it found."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = [sys.executable, "-m", "benchmarks", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     for entry in catalogue():
         assert entry.scenario.__name__ in done.stdout
