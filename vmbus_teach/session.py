@@ -239,6 +239,8 @@ class Session:
                 waits_for = tuple(map(str, outcome.on))
                 yield Choice(context.name, context.name, text, about, place, False, outcome.reason, waits_for), None
                 continue
+            if position.phase > 0:
+                about = f"has waited, and goes on after {text}"
             for move in outcome:
                 told = move.alternative is not None and move.result is not None
                 gives = f" gives {show(move.result)}" if told else ""

@@ -21,7 +21,7 @@ from ..program import Place
 from ..scenario import Scenario
 from ..session import Choice, Session
 
-#: Searched in the background of "Find a failure", so that a huge scenario does not block the page.
+#: How many states "Find a failure" looks at, so that a huge scenario does not block the page for long.
 SEARCH_BOUND = 200_000
 
 
