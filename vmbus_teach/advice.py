@@ -18,7 +18,7 @@ from typing import Any
 
 from . import kernel
 from .kernel.base import Fixed, Operation, Program, Shared
-from .source import functions_reached, shown_file, source
+from .source import functions_reached, shown_file, syntax_tree
 
 
 def forgotten_yields(program: Program, owner: Any = None) -> Iterator[str]:
@@ -45,21 +45,14 @@ def _dropped_calls(code: CodeType) -> tuple[tuple[str, str, int], ...]:
     """Calls in a program whose result nobody uses: what is called (".name" for self.name), its text, its line."""
     if not code.co_flags & inspect.CO_GENERATOR:
         return ()
-    text, first = source(code), code.co_firstlineno
-    if text[:1].isspace():
-        text, first = "if 1:\n" + text, first - 1  # a method: indented
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return ()
-    found = []
-    for statement in ast.walk(tree):
+    tree, found = syntax_tree(code), []
+    for statement in ast.walk(tree) if tree else ():
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-            called, line = statement.value.func, first + statement.lineno - 1
+            called, said = statement.value.func, ast.unparse(statement.value)
             if isinstance(called, ast.Name):
-                found.append((called.id, ast.unparse(statement.value), line))
+                found.append((called.id, said, statement.lineno))
             elif isinstance(called, ast.Attribute) and ast.unparse(called.value) in ("self", "super()"):
-                found.append((f".{called.attr}", ast.unparse(statement.value), line))
+                found.append((f".{called.attr}", said, statement.lineno))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from .kernel.base import ModelError, show
 from .scenario import Scenario
-from .source import functions_reached, names_in, source
+from .source import functions_reached, names_in, syntax_tree
 
 
 class ScheduleError(ModelError):
@@ -108,13 +108,8 @@ _PLAIN = (int, float, str, bytes, tuple, frozenset)
 
 def _shape_of(code: CodeType) -> str:
     """A function's code without comments, layout and doc strings; its instructions if there is no source."""
-    text = source(code)
-    if text[:1].isspace():
-        text = "if 1:\n" + text  # a method: indented
-    try:
-        return _shape(ast.parse(text)) if text else _instructions(code)
-    except SyntaxError:  # a lambda in the middle of an expression
-        return _instructions(code)
+    tree = syntax_tree(code)
+    return _shape(tree) if tree else _instructions(code)
 
 
 def _shape(node: Any) -> str:

@@ -7,6 +7,7 @@ from nowhere: then there is no listing, and all the rest still works.
 
 from __future__ import annotations
 
+import ast
 import dis
 import inspect
 import linecache
@@ -64,6 +65,20 @@ def listing(code: CodeType) -> list[tuple[int, str]]:
 def source(code: CodeType) -> str:
     """The source of a function as it is written; "" where there is none."""
     return "\n".join(_source(code)[0])
+
+
+def syntax_tree(code: CodeType) -> ast.Module | None:
+    """The syntax tree of a function, with line numbers as in its file; None where there is no source.
+
+    None, too, for a lambda in the middle of an expression: its source is no whole statement.
+    """
+    text, first = source(code), code.co_firstlineno
+    if text[:1].isspace():
+        text, first = "if 1:\n" + text, first - 1  # a method: indented
+    try:
+        return ast.increment_lineno(ast.parse(text), first - 1) if text else None
+    except SyntaxError:
+        return None
 
 
 def _source(code: CodeType) -> tuple[list[str], int]:

@@ -7,7 +7,6 @@ button for each step that could be next; those that must wait say why. It only d
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
@@ -189,15 +188,12 @@ def _button(text: str, icon: str, tooltip: str, clicked: Callable[[Any], None]) 
 
 def _listing(place: Place) -> str:
     """The source of the function that a context is in, with its line marked."""
-    try:
-        lines, first = inspect.getsourcelines(place.code)
-    except (OSError, TypeError):
+    lines = place.listing
+    if not lines:
         return f"<p>line {place.line}, whose source is not at hand</p>"
-    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     shown = []
-    for number, line in enumerate(lines, first):
-        text = escape(line[indent:].rstrip()) or " "
-        here = number == place.line
+    for number, line in lines:
+        text, here = escape(line), number == place.line
         shown.append(f'<span class="vt-here" aria-current="step">▸ {text}</span>' if here else f"  {text}")
     return "<pre>" + "\n".join(shown) + "</pre>"
 
