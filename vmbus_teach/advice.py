@@ -8,7 +8,6 @@ whose text speaks of Python and not of programs; ``hint`` adds what to do.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import re
 from collections.abc import Iterator
@@ -62,11 +61,11 @@ def hint(error: BaseException | None) -> str:
     if isinstance(error, NameError) and error.name:
         if error.name in kernel.__all__:
             return f"Import it: from vmbus_teach.kernel import {error.name}."
-        return _meant(error.name, [*kernel.__all__, *_variables(error)])
+        return meant(error.name, [*kernel.__all__, *_variables(error)])
     if isinstance(error, AttributeError) and isinstance(error.obj, Shared):
         return "The value of a cell is read by: value = yield READ_ONCE(cell)."
     if isinstance(error, AttributeError) and isinstance(error.obj, Fixed):
-        return _meant(error.name, [name for name in dir(error.obj) if not name.startswith("_")])
+        return meant(error.name, [name for name in dir(error.obj) if not name.startswith("_")])
     if isinstance(error, TypeError):
         if "'NoneType' object is not iterable" in text:
             return "What follows yield from must be a program: does that method have a yield?"
@@ -89,6 +88,9 @@ def _variables(error: BaseException) -> list[str]:
     return [] if trace is None else [*trace.tb_frame.f_locals, *trace.tb_frame.f_globals]
 
 
-def _meant(name: str | None, known: list[str]) -> str:
+def meant(name: str | None, known: list[str]) -> str:
+    """"Did you mean ...?", with the nearest of the known names; "" if none is near."""
+    import difflib  # only here: it takes longer to load than most of this package
+
     near = difflib.get_close_matches(name or "", known, 1)
     return f"Did you mean {near[0]}?" if near else ""

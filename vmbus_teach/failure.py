@@ -56,7 +56,7 @@ class Failure:
             if isinstance(outcome, Blocked) and (operation := machine.operation(state, context))
         ]
         failed = [p for p in (*machine.invariants, *machine.at_ends) if p.fault(state) in session.failures]
-        about = {shared for p in failed for shared in machine.shared if p.mask >> machine.shift[shared] & machine.field}
+        about = {shared for p in failed for shared in p.reads()}
         return name_pattern(self.kind, self.trace, waiting, about)
 
     def __str__(self) -> str:

@@ -175,10 +175,7 @@ class Machine:
             if context.kind not in ("task", "host") or context.program is None:
                 continue
             cpu = None if context.cpu is None or context.cpu.private else context.cpu
-            try:
-                at = (key(context.program), key(context.args), context.kind, cpu)
-            except Exception:
-                continue
+            at = (key(context.program), key(context.args), context.kind, cpu)
             groups.setdefault(at, []).append(context)
         return [tuple(group) for group in groups.values() if len(group) > 1]
 

@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .advice import meant
 from .checkers.data_race import DataRaces
 from .checkers.properties import View
 from .checkers.states import end_faults, is_end, state_faults
-from .kernel.base import Context, Operation, Shared, show
+from .kernel.base import Context, Operation, show
 from .kernel.interrupts import Interrupt
 from .machine import Machine
 from .outcome import Blocked, Fault, Move
-from .program import Place
 from .scenario import Scenario, ScenarioError
 from .schedule import Schedule, ScheduleError, digest
+from .source import Place
 from .values import key
 
 
@@ -122,10 +123,8 @@ class Session:
         return tuple(choice for choice, _ in self._options())
 
     def values(self) -> list[tuple[str, str]]:
-        """(name, value in words) of all the state that setup made, and of what else has changed."""
-        machine, state = self.machine, self.number
-        shown = [(s.name, s.show(machine.value(state, s))) for s in self._named()]
-        return shown
+        """(name, value in words) of all the state that setup made."""
+        return [(s.name, s.show(self.machine.value(self.number, s))) for s in self.scenario.cast.named]
 
     @property
     def can_redo(self) -> bool:
@@ -225,9 +224,6 @@ class Session:
 
     # --- inside ---------------------------------------------------------------------------
 
-    def _named(self) -> list[Shared]:
-        return self.scenario.cast.named
-
     def _options(self) -> Iterator[tuple[Choice, Move | None]]:
         machine, state = self.machine, self.number
         for context, outcome in machine.moves(state):
@@ -258,11 +254,8 @@ class Session:
         names = [context.name for context in self.machine.contexts]
         if word.partition(":")[0] in names:
             raise ScheduleError(f"{word} has nothing to do now. {_possible(options)}")
-        import difflib  # only here: it takes longer to load than most of this package
-
-        near = difflib.get_close_matches(word, names, 1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        raise ScheduleError(f"there is no context {word!r} in {self.scenario}.{meant} {_possible(options)}")
+        said = (f"there is no context {word!r} in {self.scenario}.", meant(word, names), _possible(options))
+        raise ScheduleError(" ".join(filter(None, said)))
 
     def _next(self, state: int, index: int) -> str:
         """What a context is about to do, for "before it ...": the remark on the line, else the operation."""
@@ -303,10 +296,3 @@ def as_scenario(scenario: Scenario | type[Scenario]) -> Scenario:
         f"{show(scenario)} is no scenario. Give a subclass of Scenario, or an instance: explore(PerCpuLists) "
         "or explore(PerCpuLists(channels=2))."
     )
-
-
-def who(context: Context) -> str:
-    """A context with where it runs: "target_cpu_store on CPU 0"."""
-    if context.cpu is None or context.cpu.private:
-        return context.name
-    return f"{context.name} on {context.cpu.name}"

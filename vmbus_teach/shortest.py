@@ -96,10 +96,8 @@ def _fewest_switches(
             continue
         seen.add((canonical, last))
         number = graph.numbers.get(canonical)
-        # A state that stands for the same as one of the graph, but is not that one, is looked at itself.
-        if complete and number is None:
-            pass
-        elif number is None or not useful[number]:
+        # In a complete graph, a state that is not there stands for the same as one that is: it is looked at itself.
+        if not (complete if number is None else useful[number]):
             continue
         if number is None or number in bad:
             broken = state_faults(machine, stop.state)

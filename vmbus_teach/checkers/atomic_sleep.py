@@ -6,9 +6,10 @@ from ..kernel.base import Now, Operation
 from ..kernel.cpu import in_atomic
 from ..kernel.locks import SpinningLock
 from ..kernel.rcu import nesting
+from .step_check import StepCheck
 
 
-class AtomicSleep:
+class AtomicSleep(StepCheck):
     """Asks at every operation that may sleep, whether it would have to or not."""
 
     def before(self, now: Now, operation: Operation) -> None:
@@ -19,6 +20,3 @@ class AtomicSleep:
             held = [repr(s) for s in now.shared if isinstance(s, SpinningLock) and now[s] is now.context]
             holds = f" (it holds {', '.join(held)})" if held else ""
             now.fail("sleep-in-atomic", f"{now.context} calls {operation}, which may sleep, but {why}{holds}")
-
-    def returned(self, now: Now) -> None:
-        """Nothing to see."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..kernel.base import Now, Operation
 from ..kernel.heap import UNUSED, Freed
+from .step_check import StepCheck
 
 
-class FreedMemory:
+class FreedMemory(StepCheck):
     """Looks at every object of which an operation names a field. (``kfree`` itself tells a double free.)"""
 
     def before(self, now: Now, operation: Operation) -> None:
@@ -20,6 +21,3 @@ class FreedMemory:
                 now.fail("use-after-free", f"{now.context} uses {shared!r} after {who} freed {thing!r}")
             if value == UNUSED:
                 now.fail("error", f"{now.context} uses {shared!r}, but {thing!r} was never allocated")
-
-    def returned(self, now: Now) -> None:
-        """Nothing to see."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from ..kernel.base import Now, Operation
+from ..kernel.base import Now
 from ..kernel.cpu import HARDIRQS, own_level
 from ..kernel.locks import Lock
 from ..kernel.rcu import nesting
+from .step_check import StepCheck
 
 
-class LeftBehind:
+class LeftBehind(StepCheck):
     """Looks at every lock, and at the CPU, when a program has returned."""
-
-    def before(self, now: Now, operation: Operation) -> None:
-        """Nothing to see."""
 
     def returned(self, now: Now) -> None:
         for lock in now.shared:

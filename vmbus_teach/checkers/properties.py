@@ -55,6 +55,11 @@ class Property:
         self.memo[state & self.mask] = fault
         return fault
 
+    def reads(self) -> set[Shared]:
+        """The pieces of state that it has been seen to look at."""
+        machine = self.machine
+        return {shared for shared in machine.shared if self.mask >> machine.shift[shared] & machine.field}
+
     def _evaluate(self, view: View) -> Fault | None:
         scenario = self.machine.scenario
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import ipywidgets as widgets
@@ -23,8 +24,7 @@ class Predict(widgets.VBox):  # type: ignore[misc]
         self.options = tuple(options)
         self._buttons = widgets.RadioButtons(options=self.options, value=None, layout={"width": "max-content"})
         text = widgets.HTML()
-        text.value = f"<b>Your prediction.</b> {_escape(question)}"
-        self._buttons.aria_label = question
+        text.value = f"<b>Your prediction.</b> {escape(question)}"
         super().__init__([text, self._buttons])
 
     @property
@@ -56,9 +56,3 @@ class Predict(widgets.VBox):  # type: ignore[misc]
         data = super()._repr_mimebundle_(**kwargs)
         data["text/plain"] = repr(self)
         return data
-
-
-def _escape(text: str) -> str:
-    from html import escape
-
-    return escape(text)

@@ -16,9 +16,9 @@ import ipywidgets as widgets
 from ..explore import Exploration, explore
 from ..kernel.base import Context, ModelError
 from ..narrate import story
-from ..program import Place
 from ..scenario import Scenario
 from ..session import Choice, Session
+from ..source import Place
 
 #: How many states "Find a failure" looks at, so that a huge scenario does not block the page for long.
 SEARCH_BOUND = 200_000
