@@ -162,18 +162,30 @@ def explore(
         machine = Machine(instance, width)
         if not symmetry:
             machine.classes = []
-        graph, faults = Graph(), dict[FaultKey, Fault]()
         try:
-            with StopButton() as stop:
-                reason = search(
-                    machine, graph, faults, stop, max_states=max_states, stop_at_first=stop_at_first, progress=progress
-                )
-            outcomes = _outcomes(machine, graph)
-            failures = _failures(instance, machine, graph, faults, complete=not reason)
+            return explore_machine(machine, max_states, stop_at_first, progress)
         except SlotOverflow:
             width = machine.width * 2  # something takes more values than expected; once more, with room for them
-            continue
-        return Exploration(instance, machine, graph, not reason, reason, outcomes, failures)
+
+
+def explore_machine(
+    machine: Machine,
+    max_states: int,
+    stop_at_first: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+) -> Exploration:
+    """As ``explore``, on a machine that others use, too: what it finds can be asked about the states they are in.
+
+    Raises SlotOverflow where the machine's fields are too narrow.
+    """
+    graph, faults = Graph(), dict[FaultKey, Fault]()
+    with StopButton() as stop:
+        reason = search(
+            machine, graph, faults, stop, max_states=max_states, stop_at_first=stop_at_first, progress=progress
+        )
+    outcomes = _outcomes(machine, graph)
+    failures = _failures(machine.scenario, machine, graph, faults, complete=not reason)
+    return Exploration(machine.scenario, machine, graph, not reason, reason, outcomes, failures)
 
 
 def _outcomes(machine: Machine, graph: Graph) -> frozenset[Any]:

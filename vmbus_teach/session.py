@@ -9,14 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .advice import meant
 from .checkers.data_race import DataRaces
 from .checkers.properties import View
-from .checkers.states import end_faults, is_end, state_faults
+from .choices import Choice, about_to, failures_of, options
 from .kernel.base import Context, Operation, show
 from .kernel.interrupts import Interrupt
 from .machine import Machine
@@ -25,28 +24,6 @@ from .scenario import Scenario, ScenarioError
 from .schedule import Schedule, ScheduleError, digest
 from .source import Place
 from .values import key
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A step that could be next, or, with ``enabled`` False, one that has to wait, and why (``reason``).
-
-    ``word`` is what a Schedule calls it. ``text`` says what the step does, ``remark`` repeats the
-    comment of its source line, ``place`` is that line (None for the arrival of an interrupt and
-    the like). ``waits_for`` names the contexts that stand in its way.
-    """
-
-    word: str
-    context: str
-    text: str
-    remark: str
-    place: Place | None
-    enabled: bool
-    reason: str = ""
-    waits_for: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.word}: {self.text}" + ("" if self.enabled else f"  [{self.reason}]")
 
 
 @dataclass(frozen=True)
@@ -108,9 +85,7 @@ class Session:
         """What has failed in the present state; after a failure there are no more steps."""
         if self._at and (fault := self._steps[self._at - 1].fault):
             return (fault,)
-        state = self.number
-        faults = state_faults(self.machine, state)
-        return tuple(faults or (end_faults(self.machine, state) if is_end(self.machine, state) else ()))
+        return failures_of(self.machine, self.number)
 
     def sightings(self) -> tuple[Fault, ...]:
         """The failures of the present state, and the data races seen in it, which end no schedule."""
@@ -120,7 +95,7 @@ class Session:
         """Every context that has something to do: its next step, or why it must wait."""
         if self.failures:
             return ()
-        return tuple(choice for choice, _ in self._options())
+        return tuple(choice for choice, _ in options(self.machine, self.number))
 
     def values(self) -> list[tuple[str, str]]:
         """(name, value in words) of all the state that setup made."""
@@ -162,7 +137,7 @@ class Session:
             move.fault,
             self._waits(after, index),
             position.phase > 0,
-            self._next(after, index),
+            about_to(self.machine.position(after, index)),
         )
         self._steps[self._at :] = [step]
         self._states[self._at + 1 :] = [after]
@@ -224,45 +199,20 @@ class Session:
 
     # --- inside ---------------------------------------------------------------------------
 
-    def _options(self) -> Iterator[tuple[Choice, Move | None]]:
-        machine, state = self.machine, self.number
-        for context, outcome in machine.moves(state):
-            position = machine.position(state, machine.context_index[context])
-            assert position is not None
-            place = position.node.place if position.node else None
-            text, about = str(position.operation), place.remark if place else ""
-            if isinstance(outcome, Blocked):
-                waits_for = tuple(map(str, outcome.on))
-                yield Choice(context.name, context.name, text, about, place, False, outcome.reason, waits_for), None
-                continue
-            if position.phase > 0:
-                about = f"has waited, and goes on after {text}"
-            for move in outcome:
-                told = move.alternative is not None and move.result is not None
-                gives = f" gives {show(move.result)}" if told else ""
-                yield Choice(move.word, context.name, text + gives, about, place, True), move
-
     def _find(self, word: str) -> tuple[Move, Choice]:
         if failures := self.failures:
             raise ScheduleError(f"{word!r} cannot step: the schedule has ended ({failures[0].message}).")
-        options = list(self._options())
-        for choice, move in options:
+        open_now = list(options(self.machine, self.number))
+        for choice, move in open_now:
             if choice.word == word:
                 if move is None:
-                    raise ScheduleError(f"{word} cannot step now: it {choice.reason}. {_possible(options)}")
+                    raise ScheduleError(f"{word} cannot step now: it {choice.reason}. {_possible(open_now)}")
                 return move, choice
         names = [context.name for context in self.machine.contexts]
         if word.partition(":")[0] in names:
-            raise ScheduleError(f"{word} has nothing to do now. {_possible(options)}")
-        said = (f"there is no context {word!r} in {self.scenario}.", meant(word, names), _possible(options))
+            raise ScheduleError(f"{word} has nothing to do now. {_possible(open_now)}")
+        said = (f"there is no context {word!r} in {self.scenario}.", meant(word, names), _possible(open_now))
         raise ScheduleError(" ".join(filter(None, said)))
-
-    def _next(self, state: int, index: int) -> str:
-        """What a context is about to do, for "before it ...": the remark on the line, else the operation."""
-        position = self.machine.position(state, index)
-        if position is None or position.node is None:
-            return ""
-        return (position.node.place.remark if position.node.place else "") or f"does {position.operation}"
 
     def _waits(self, state: int, index: int) -> str:
         """What the context waits for, if its last operation has only begun."""
@@ -281,8 +231,8 @@ class Session:
         return tuple((s.name, s.show(old), s.show(new)) for s, old, new in both if key(old) != key(new))
 
 
-def _possible(options: list[tuple[Choice, Move | None]]) -> str:
-    words = [choice.word for choice, move in options if move is not None]
+def _possible(open_now: list[tuple[Choice, Move | None]]) -> str:
+    words = [choice.word for choice, move in open_now if move is not None]
     return f"Possible now: {', '.join(words)}." if words else "No step is possible any more."
 
 

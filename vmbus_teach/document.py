@@ -1,0 +1,347 @@
+"""A scenario with the states that are known of it, as plain JSON: all that a front end needs to step it.
+
+    document = Document(Machine(PerCpuLists()))
+    document.expand_all(3000)       # True: every state is in it, and nobody has to ask any more
+    json.dumps(document.content())
+
+The form is described in ``docs/format.md``. It grows: a state gets a number when it is first met, and an entry
+when somebody asks what can come after it. Everything is kept in tables that only ever get longer, so what has come
+since can be sent after (``news``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from .checkers.data_race import DataRaces
+from .choices import about_to, failures_of, options
+from .explore import Exploration
+from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN
+from .kernel.base import Context, Shared, show
+from .kernel.cpu import Cpu, Level
+from .kernel.heap import Object, Struct
+from .kernel.interrupts import Interrupt
+from .kernel.locks import Lock
+from .machine import Machine
+from .outcome import Fault, Move
+from .schedule import digest
+from .source import Place, shown_file
+
+FORMAT, VERSION = "vmbus_teach/stepper", 1
+
+#: A state as the document counts it: the machine's number, and the fault of the step that led there, if it failed.
+State = tuple[int, Fault | None]
+
+#: How a fate is written: one character per state.
+FATES = {IMPOSSIBLE: "0", POSSIBLE: "1", CERTAIN: "2", UNKNOWN: "-"}
+
+NOBODY = -1
+
+
+class Table:
+    """Things that are told apart by a key; each is written once and has a number from then on."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._numbers: dict[Hashable, int] = {}
+
+    def number(self, key: Hashable, item: Any = None) -> int:
+        """The number of what has this key; ``item`` is what is written where it is new (else the key itself)."""
+        if key not in self._numbers:
+            self._numbers[key] = len(self.items)
+            self.items.append(key if item is None else item)
+        return self._numbers[key]
+
+    def knows(self, key: Hashable) -> bool:
+        return key in self._numbers
+
+
+class Document:
+    """One scenario and its known states. Needs a machine whose fields do not overflow (``width=32``)."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.complete = False
+        self._lanes, self._lane_of = _lanes(machine)
+        self._shared = {shared: number for number, shared in enumerate(machine.shared)}
+        self._texts, self._listings, self._positions, self._faults = Table(), Table(), Table(), Table()
+        self._positions.number(None, {})  # number 0: the context does nothing
+        self._states = Table()
+        self._known: list[State] = []
+        self._parents: list[int] = []
+        self._entries: dict[int, list[Any]] = {}
+        self._races = DataRaces(machine)
+        self._explored: dict[str, Any] | None = None
+        self._exploration: Exploration | None = None
+        self._sent: dict[str, Any] = {}
+        self.meet((machine.initial, None), NOBODY)
+
+    # --- states ---------------------------------------------------------------------------
+
+    def meet(self, state: State, parent: int) -> int:
+        """The number of a state, which may be new and is then first met on the way from ``parent``."""
+        if not self._states.knows(state):
+            self._known.append(state)
+            self._parents.append(parent)
+        return self._states.number(state, parent)
+
+    def expand(self, number: int) -> list[int]:
+        """Enters what can come after a state, if that is not known yet; returns the numbers of what follows."""
+        if number not in self._entries:
+            self._entries[number] = self._entry(number)
+        return [to for _, _, to, _ in self._entries[number][2]]
+
+    def expand_with_followers(self, number: int) -> None:
+        """Also what can come after the next step, so that this step need not wait for an answer."""
+        for follower in self.expand(number):
+            self.expand(follower)
+
+    def expand_all(self, most: int) -> bool:
+        """Enters every reachable state, if there are no more than ``most``; whether all of them are in."""
+        number = 0
+        while number < len(self._known) <= most:
+            self.expand(number)
+            number += 1
+        self.complete = number == len(self._known)
+        return self.complete
+
+    def follow(self, words: tuple[str, ...]) -> list[int]:
+        """Enters the states along a schedule, which must fit; returns their numbers, the start included."""
+        path = [0]
+        for word in words:
+            self.expand(path[-1])
+            moves = self._entries[path[-1]][2]
+            path.append(next(to for context, alternative, to, _ in moves if self._word(context, alternative) == word))
+        self.expand_with_followers(path[-1])
+        return path
+
+    def _word(self, context: int, alternative: int) -> str:
+        name = self.machine.contexts[context].name
+        return name if alternative == NOBODY else f"{name}:{alternative}"
+
+    def _entry(self, number: int) -> list[Any]:
+        """[parent, what differs from it, moves, waits, faults, sightings]: see docs/format.md."""
+        machine, (state, fault) = self.machine, self._known[number]
+        faults = (fault,) if fault else failures_of(machine, state)
+        moves: list[list[int]] = []
+        waits: list[list[Any]] = []
+        for choice, move in () if faults else options(machine, state):
+            who = next(i for i, context in enumerate(machine.contexts) if context.name == choice.context)
+            if move is None:
+                on = [i for i, context in enumerate(machine.contexts) if context.name in choice.waits_for]
+                waits.append([who, self._texts.number(choice.reason), on])
+            else:
+                moves.append(self._move(number, who, move))
+        seen = [] if faults else self._races.look(state)
+        return [
+            self._parents[number],
+            self._difference(number),
+            moves,
+            waits,
+            [self._fault(found, state) for found in faults],
+            [self._fault(found, state) for found in seen],
+        ]
+
+    def _move(self, number: int, who: int, move: Move) -> list[int]:
+        to = self.meet((self._known[number][0] + move.delta, move.fault), number)
+        gives = NOBODY if move.result is None else self._texts.number(show(move.result))
+        return [who, NOBODY if move.alternative is None else move.alternative, to, gives]
+
+    def _difference(self, number: int) -> list[int]:
+        """Field and content, field and content: what is other than in the state from which this one was met."""
+        parent = self._parents[number]
+        before = [0] * len(self._fields(number)) if parent == NOBODY else self._fields(parent)
+        both = zip(before, self._fields(number), strict=True)
+        return [x for field, (old, new) in enumerate(both) if old != new for x in (field, new)]
+
+    def _fields(self, number: int) -> list[int]:
+        """Where every context stands, then the number of every piece of shared state's value."""
+        machine, state = self.machine, self._known[number][0]
+        stand = [self._position(i, state >> shift & machine.field) for i, shift in enumerate(machine.place_shift)]
+        return stand + [state >> machine.shift[shared] & machine.field for shared in machine.shared]
+
+    # --- tables ---------------------------------------------------------------------------
+
+    def _position(self, index: int, number: int) -> int:
+        table = self.machine.positions[index]
+        position = table[number]
+        if position is None:
+            return 0
+        key = (id(table), number)
+        if self._positions.knows(key):
+            return self._positions.number(key)
+        node, operation = position.node, position.operation
+        places = node.places if node else ()
+        resumed = position.phase > 0
+        remark = f"has waited, and goes on after {operation}" if resumed else places[-1].remark if places else ""
+        entry: dict[str, Any] = {"text": str(operation), "remark": remark, "next": about_to(position)}
+        entry["places"] = [[self._listing(place), place.line] for place in places]
+        entry["touches"] = [self._shared[shared] for shared in operation.touches() if shared in self._shared]
+        if resumed:
+            entry["resumed"] = True
+        if position.cpu is not None:
+            entry["lane"] = self._lane_of[position.cpu]
+        return self._positions.number(key, entry)
+
+    def _listing(self, place: Place) -> int:
+        item = {"function": place.function, "file": shown_file(place.filename), "lines": []}
+        if not self._listings.knows(place.code):
+            item["lines"] = [list(line) for line in place.listing]
+        return self._listings.number(place.code, item)
+
+    def _fault(self, fault: Fault, state: int) -> int:
+        machine = self.machine
+        failed = [p for p in (*machine.invariants, *machine.at_ends) if p.name == fault.where]
+        about = sorted({self._shared[shared] for p in failed for shared in p.reads()})
+        if fault.kind == "deadlock":
+            waiting = (machine.operation(state, context) for context, _ in machine.moves(state))
+            about = sorted({self._shared[s] for op in waiting if op for s in op.touches() if s in self._shared})
+        return self._faults.number(fault, {"kind": fault.kind, "message": fault.message, "about": about})
+
+    def _values(self, shared: Shared) -> list[Any]:
+        return [self._value(shared, value) for value in self.machine.values[shared]]
+
+    def _value(self, shared: Shared, value: Any) -> Any:
+        """In words; with the context that it names, or the levels of a CPU, where a front end draws those."""
+        words = shared.show(value)
+        contexts = self.machine.context_index
+        if isinstance(value, Context) and value in contexts:
+            return {"text": words, "context": contexts[value]}
+        if isinstance(shared, Cpu):
+            return {"text": words, "stack": [_level(level, contexts) for level in value]}
+        return words
+
+    # --- what explore knows ---------------------------------------------------------------
+
+    def explored(self, result: Exploration) -> None:
+        """Adds the verdict, the failures, and for each state whether a failure behind it is possible.
+
+        ``result`` must come from the same machine (``explore_machine``).
+        """
+        assert result.machine is self.machine, "the states of another machine have other numbers"
+        self._exploration = result
+        self._explored = {
+            "verdict": result.verdict,
+            "summary": str(result),
+            "ok": result.ok,
+            "complete": result.complete,
+            "states": result.states,
+            "schedules": None if result.schedules is None else str(result.schedules),
+            "failures": [
+                {
+                    "kind": failure.kind,
+                    "message": failure.message,
+                    "portion": failure.portion,
+                    "steps": list(failure.schedule.steps),
+                }
+                for failure in result.failures
+            ],
+        }
+
+    def _fates(self) -> str:
+        if self._exploration is None:
+            return ""
+        return "".join(map(self._fate, range(len(self._known))))
+
+    def _fate(self, number: int) -> str:
+        state, fault = self._known[number]
+        assert self._exploration is not None
+        return FATES[CERTAIN if fault else self._exploration.fate(state)]
+
+    # --- as JSON --------------------------------------------------------------------------
+
+    def content(self) -> dict[str, Any]:
+        """All of it."""
+        machine = self.machine
+        scenario = machine.scenario
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "scenario": {
+                "title": str(scenario),
+                "name": str(scenario).replace(" ", ""),
+                "digest": digest(scenario),
+                "about": (type(scenario).__doc__ or "").strip().partition("\n")[0],
+            },
+            "lanes": self._lanes,
+            "contexts": [self._context(context) for context in machine.contexts],
+            "shared": [self._piece(shared) for shared in machine.shared],
+            **self._growing({}),
+        }
+
+    def news(self) -> dict[str, Any]:
+        """What has come since the last ``content`` or ``news``; for each table, from which number on."""
+        return self._growing(self._sent)
+
+    def _growing(self, sent: dict[str, Any]) -> dict[str, Any]:
+        tables = {
+            "texts": self._texts.items,
+            "listings": self._listings.items,
+            "positions": self._positions.items,
+            "faults": self._faults.items,
+        }
+        values = [self._values(shared) for shared in self.machine.shared]
+        states = {str(n): entry for n, entry in self._entries.items() if n not in sent.get("states", ())}
+        content: dict[str, Any] = {name: _from(items, sent.get(name, 0)) for name, items in tables.items()}
+        since = sent.get("values", [0] * len(values))
+        content["values"] = [_from(words, first) for words, first in zip(values, since, strict=True)]
+        content |= {"states": states, "complete": self.complete, "fates": self._fates(), "explored": self._explored}
+        self._sent = {name: len(items) for name, items in tables.items()}
+        self._sent |= {"values": list(map(len, values)), "states": set(self._entries)}
+        return content
+
+    def _context(self, context: Context) -> dict[str, Any]:
+        lane = NOBODY if context.cpu is None and context.kind != "host" else self._lane_of[context.cpu]
+        return {"name": context.name, "kind": context.kind, "lane": lane}
+
+    def _piece(self, shared: Shared) -> dict[str, Any]:
+        piece: dict[str, Any] = {"name": shared.name, "kind": _kind(shared, self.machine)}
+        if isinstance(shared, Interrupt):
+            piece["context"] = self.machine.context_index[shared.handler]
+        if isinstance(shared, Cpu):
+            piece["lane"] = self._lane_of[shared]
+        if shared.owner is not None:
+            piece["owner"] = self._shared[shared.owner]
+        return piece
+
+
+def _from(items: list[Any], first: int) -> dict[str, Any]:
+    return {"from": first, "items": items[first:]}
+
+
+def _lanes(machine: Machine) -> tuple[list[dict[str, str]], dict[Cpu | None, int]]:
+    """One lane per CPU, named by its task if it belongs to one alone; the last one is the host's, if there is one."""
+    lanes: list[dict[str, str]] = []
+    lane_of: dict[Cpu | None, int] = {}
+    for cpu in machine.cast.cpus:
+        owner = next((context.name for context in machine.contexts if context.cpu is cpu), cpu.name)
+        lane_of[cpu] = len(lanes)
+        lanes.append({"name": owner if cpu.private else cpu.name, "kind": "own" if cpu.private else "cpu"})
+    if any(context.kind == "host" for context in machine.contexts):
+        lane_of[None] = len(lanes)
+        lanes.append({"name": "host", "kind": "host"})
+    return lanes, lane_of
+
+
+def _level(level: Level, contexts: dict[Context, int]) -> list[int]:
+    who = NOBODY if level.context is None else contexts[level.context]
+    return [who, int(level.irqs_on), level.preempt, level.bh]
+
+
+def _kinds() -> Iterator[tuple[type, str]]:
+    yield Cpu, "cpu"
+    yield Interrupt, "interrupt"
+    yield Lock, "lock"
+    yield Object, "object"
+    yield Struct, "heap"
+
+
+def _kind(shared: Shared, machine: Machine) -> str:
+    """What a front end should show a piece of state as; "inside" is the engine's own."""
+    for kind, name in _kinds():
+        if isinstance(shared, kind):
+            return name
+    if shared.owner is not None:
+        return "field"
+    return "state" if shared in machine.cast.named else "inside"
