@@ -107,12 +107,15 @@ class Document:
         return self.complete
 
     def follow(self, words: tuple[str, ...]) -> list[int]:
-        """Enters the states along a schedule, which must fit; returns their numbers, the start included."""
+        """Enters the states along a schedule, as far as it fits; returns their numbers, the start included."""
         path = [0]
         for word in words:
             self.expand(path[-1])
             moves = self._entries[path[-1]][2]
-            path.append(next(to for context, alternative, to, _ in moves if self._word(context, alternative) == word))
+            fits = (to for context, alternative, to, _ in moves if self._word(context, alternative) == word)
+            if (to := next(fits, None)) is None:
+                break
+            path.append(to)
         self.expand_with_followers(path[-1])
         return path
 
@@ -126,7 +129,9 @@ class Document:
         faults = (fault,) if fault else failures_of(machine, state)
         moves: list[list[int]] = []
         waits: list[list[Any]] = []
-        for choice, move in () if faults else options(machine, state):
+        # Where nobody can go on, who waits for whom is what a reader wants to see.
+        goes_on = not faults or faults[0].kind == "deadlock"
+        for choice, move in options(machine, state) if goes_on else ():
             who = next(i for i, context in enumerate(machine.contexts) if context.name == choice.context)
             if move is None:
                 on = [i for i, context in enumerate(machine.contexts) if context.name in choice.waits_for]
@@ -185,7 +190,7 @@ class Document:
         return self._positions.number(key, entry)
 
     def _listing(self, place: Place) -> int:
-        item = {"function": place.function, "file": shown_file(place.filename), "lines": []}
+        item: dict[str, Any] = {"function": place.function, "file": shown_file(place.filename), "lines": []}
         if not self._listings.knows(place.code):
             item["lines"] = [list(line) for line in place.listing]
         return self._listings.number(place.code, item)

@@ -27,16 +27,20 @@ def _who(step: TraceStep) -> str:
     return f"{step.choice.context} ({step.cpu})" if shared else step.choice.context
 
 
-def _what(step: TraceStep) -> str:
+def sentence(step: TraceStep) -> str:
+    """What a step does, what it gives, and whether it waits."""
     said = step.choice.remark
     text = f"{said}: {step.choice.text}" if said else step.choice.text
     if step.resumed:
         text = f"has waited: {step.choice.text}"
     gives = f" gives {show(step.result)}" if step.result is not None and "gives" not in text else ""
-    waits = f"; it {step.waits}" if step.waits else ""
+    return text + gives + (f"; it {step.waits}" if step.waits else "")
+
+
+def _what(step: TraceStep) -> str:
     changes = ", ".join(f"{name} {before} -> {after}" for name, before, after in step.changes)
     fails = f"   FAILS: {step.fault.message}" if step.fault else ""
-    return text + gives + waits + (f"   [{changes}]" if changes else "") + fails
+    return sentence(step) + (f"   [{changes}]" if changes else "") + fails
 
 
 def _handover(before: TraceStep, after: TraceStep) -> list[str]:

@@ -81,6 +81,16 @@ class Session:
         return Schedule(words, str(self.scenario).replace(" ", ""), digest(self.scenario))
 
     @property
+    def at(self) -> int:
+        """How many steps have been taken."""
+        return self._at
+
+    @property
+    def whole(self) -> Schedule:
+        """All steps, those that were undone included; without the scenario's name."""
+        return Schedule(tuple(step.choice.word for step in self._steps))
+
+    @property
     def failures(self) -> tuple[Fault, ...]:
         """What has failed in the present state; after a failure there are no more steps."""
         if self._at and (fault := self._steps[self._at - 1].fault):
