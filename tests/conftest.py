@@ -19,6 +19,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PYODIDE = ROOT / ".node" / "node_modules" / "pyodide"
+AXE = ROOT / ".node" / "node_modules" / "axe-core" / "axe.min.js"
+
+# The browser's fixtures.
+pytest_plugins = ["browser"]
 
 # The same examples in every run, on every machine, however slow it is.
 hypothesis.settings.register_profile("course", derandomize=True, deadline=None, database=None)
@@ -35,16 +39,22 @@ def why_not(tool):
         case "chromium":
             if shutil.which("chromium") is None:
                 return "chromium not found; on Debian: apt-get install chromium"
-        case "pyodide":
+        case "axe":
+            if not AXE.exists():
+                return "axe-core not found in .node/; .ci/run has the npm command that installs it"
+        case "node":
             if shutil.which("node") is None:
                 return "node not found; on Debian: apt-get install nodejs npm"
+        case "pyodide":
+            if reason := why_not("node"):
+                return reason
             if not (PYODIDE / "package.json").exists():
                 return "Pyodide not found in .node/; .ci/run has the npm command that installs it"
         case "repo2docker":
             if importlib.util.find_spec("repo2docker") is None:
                 return "repo2docker not found; 'make test' installs it, 'pip install -e .[test]' does too"
         case _:
-            known = "spin, pyodide, chromium, repo2docker"
+            known = "spin, node, pyodide, chromium, axe, repo2docker"
             raise ValueError(f"needs({tool!r}): no such tool; tests/conftest.py knows {known}. Misspelt?")
     return None
 

@@ -18,7 +18,8 @@ MADE_UP = {
 
 def run_pytest(folder, ci):
     """Run pytest with the course's conftest.py on the made-up files, where no tool is on the PATH."""
-    (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    for name in "conftest.py", "browser.py":
+        (folder / name).write_text((ROOT / "tests" / name).read_text())
     for name, source in MADE_UP.items():
         (folder / name).write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = needs(tool)\n")

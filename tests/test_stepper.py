@@ -104,12 +104,11 @@ def test_text_is_a_time_line():
     """After some steps there is a line for each, with a track per lane and what it changed."""
     expected = [
         "LockedIncrements, after 3 steps",
-        "  o   worker_0's CPU",
-        "  |o  worker_1's CPU",
-        "  o|    1  worker_0 waits until nobody else is at the counter: spin_lock(count_lock)"
+        "  o  worker_0's CPU",
+        "  o    1  worker_0 waits until nobody else is at the counter: spin_lock(count_lock)"
         "  [count_lock free -> held by worker_0]",
-        "  o|    2  worker_0 reads the counter: READ_ONCE(count) gives 0",
-        "  o|    3  worker_0 writes back one more: WRITE_ONCE(count, 1)  [count 0 -> 1]",
+        "  o    2  worker_0 reads the counter: READ_ONCE(count) gives 0",
+        "  o    3  worker_0 writes back one more: WRITE_ONCE(count, 1)  [count 0 -> 1]",
         "  count       1",
         "  count_lock  held by worker_0",
         "  > worker_0: lets the next one in",

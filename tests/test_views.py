@@ -2,8 +2,6 @@
 
 import pytest
 
-from vmbus_teach import Scenario, Stepper, thread
-from vmbus_teach.kernel import Cell
 from vmbus_teach.scenarios.classics import AtomicIncrements, Increments
 from vmbus_teach.scenarios.retarget import PassItOn
 from vmbus_teach.views import Predict, judge, source
@@ -51,23 +49,3 @@ def test_verdicts_side_by_side():
 def test_source_is_shown_as_written():
     """The listing in a notebook is the scenario's own source."""
     assert "def increment(self):" in source(Increments).data
-
-
-class Racy(Scenario):
-    """A data race in the initial state."""
-
-    def setup(self):
-        self.x = Cell(0)
-
-    @thread(copies=2)
-    def write(self):
-        from vmbus_teach.kernel import store
-
-        yield store(self.x, 1)
-
-
-def test_find_a_failure_names_a_data_race():
-    """A data race ends no schedule, so the stepper says in words what it has found."""
-    stepper = Stepper(Racy)
-    stepper.find_a_failure()
-    assert "data-race" in stepper._message.value
