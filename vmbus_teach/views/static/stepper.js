@@ -370,13 +370,13 @@ const IDLE = { irq: "not raised", ipi: "not called", tasklet: "not scheduled", w
 /** What runs on top of what: handlers above tasklets above tasks. */
 const RANK = { ipi: 0, irq: 1, tasklet: 2, softirq: 3, work: 4, task: 5, host: 5 };
 const FATES = {
-  0: { shape: "○", word: "safe", long: "no failure is possible behind this step" },
-  1: { shape: "◐", word: "open", long: "a failure is possible behind this step" },
-  2: { shape: "●", word: "fails", long: "behind this step a failure is certain" },
+  0: { shape: "○", word: "impossible", long: "behind this step a failure is impossible" },
+  1: { shape: "◐", word: "possible", long: "behind this step a failure is possible" },
+  2: { shape: "●", word: "certain", long: "behind this step a failure is certain" },
 };
 const LINES = 14;        // of a listing, before it scrolls
 const ROW = 24;          // height of a line of the log, in pixels, as in the style sheet
-const ROWS = 12;         // of the log, before it scrolls
+const ROWS = 14;         // of the log, before it scrolls
 
 const code = (text) => h("code", {}, text);
 const plural = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
@@ -439,9 +439,10 @@ function drawSlot(walk, context, { choices, keys, marks, act, compact }) {
           type: "button", class: "vt-button vt-run", title: `Run ${name} until it has to wait`,
           "aria-label": `Run ${name} until it has to wait`, onclick: () => act.run(context),
         }, "Run"))),
-    h("div", { class: "vt-next" }, remark && h("span", { class: "vt-remark" }, remark), code(text)),
+    remark && h("div", { class: "vt-remark" }, remark),
+    h("div", { class: "vt-next" }, code(text)),
     waiting && h("div", { class: "vt-why" }, waiting.reason),
-    places.length > 0 && drawListing(known, places, compact || !open));
+    places.length > 0 && (open || !compact) && drawListing(known, places, compact || !open));
 }
 
 function drawChoice(walk, choice, several, keys, marks, act) {
@@ -488,7 +489,7 @@ function drawLine(number, text, here) {
     comment < 0 ? text.trim() || " " : [text.slice(0, comment).trim(), h("span", { class: "vt-comment" }, text.slice(comment))]);
 }
 
-/** What the contexts share: the value, and who has written it last. */
+/** What the contexts share: the value, and who has changed it last. */
 function drawState(walk) {
   const { known, state, at } = walk;
   const rows = [];
@@ -508,7 +509,7 @@ function drawState(walk) {
   });
   if (!rows.length) return h("p", { class: "vt-empty" }, "This scenario shares no state.");
   return h("table", { class: "vt-state" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col" }, "last written by"))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col" }, "last changed by"))),
     h("tbody", {}, rows));
 }
 
@@ -620,7 +621,12 @@ class Stepper {
 
   asker(pane) {
     if (this.model.get("offline")) return null;
-    return (request) => new Promise((resolve) => {
+    return (request) => new Promise((resolve, reject) => {
+      if (this.gone) {
+        reject(new Refused("this state is not in the page, and the kernel has forgotten this stepper. " +
+          "Run its cell again; Copy keeps your schedule."));
+        return;
+      }
       const id = `${this.model.get("name")}-${Math.random()}-${this.asked++}`;
       const late = setTimeout(() => {
         this.said = "No answer from the kernel yet. If it was restarted, run this cell again; your schedule can be copied first.";
@@ -799,9 +805,10 @@ class Stepper {
   }
 
   where() {
-    if (this.gone) return "the kernel was restarted: run this cell again for a stepper that it knows";
     const whole = this.panes.every((pane) => pane.known.complete);
     const many = this.panes.reduce((sum, pane) => sum + pane.known.states.size, 0);
+    if (this.gone && whole) return "the kernel has forgotten this stepper; it goes on in this page";
+    if (this.gone) return "the kernel has forgotten this stepper: run its cell again";
     return whole ? `all ${plural(many, "state")} in this page` : "asks the kernel for new states";
   }
 
@@ -928,13 +935,14 @@ function render({ model, el }) {
   root.setAttribute("aria-label", `Stepper of ${stepper.known.scenario.title}`);
   const hear = (message) => stepper.hear(message);
   const moved = () => { if (model.get("schedule") !== stepper.heard || model.get("at") !== stepper.walk.at) stepper.do(() => stepper.load(), false); };
-  const lost = () => { stepper.gone = true; stepper.draw(); };
+  // Jupyter marks the element of a widget whose kernel is gone, and says that it has done so.
+  const lost = () => { stepper.gone = el.closest(".jupyter-widgets-disconnected") !== null; stepper.draw(); };
   model.on("msg:custom", hear);
   model.on("change:schedule change:at", moved);
   model.on("comm_live_update", lost);
   root.addEventListener("keydown", (event) => stepper.key(event));
   root.stepper = stepper;       // for tests and the curious
-  stepper.do(() => stepper.load(), false);
+  stepper.do(() => stepper.load(), false).then(lost);
   return () => {
     model.off("msg:custom", hear);
     model.off("change:schedule change:at", moved);
