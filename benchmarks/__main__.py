@@ -9,6 +9,7 @@ from time import perf_counter
 
 from .course import course
 from .peers import models, peers
+from .stepper import clicks, shipped
 
 
 def main() -> None:
@@ -21,6 +22,10 @@ def main() -> None:
     print(f"Python {platform.python_version()} on {os.cpu_count()} CPUs{load}.\n")
     print("The course, inside a running kernel\n")
     print(course(repeats=3 if quick else 9), flush=True)
+    print("\nThe stepper: what it ships to the page\n")
+    print(shipped(1 if quick else 5), flush=True)
+    print("\nThe stepper: from a click to the painted page\n")
+    print(clicks(5 if quick else 40), flush=True)
     print("\nBeside other checkers, from source to verdict\n")
     chosen = [model for model in models() if model.small or not quick]
     print(peers(1 if quick else 5, 20 if quick else 160, chosen))
