@@ -12,10 +12,11 @@ since can be sent after (``news``).
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from itertools import islice
 from typing import Any
 
 from .checkers.data_race import DataRaces
-from .choices import about_to, failures_of, options
+from .choices import about_to, failures_of
 from .explore import Exploration
 from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN
 from .kernel.base import Context, Shared, show
@@ -24,7 +25,7 @@ from .kernel.heap import Object, Struct
 from .kernel.interrupts import Interrupt
 from .kernel.locks import Lock
 from .machine import Machine
-from .outcome import Fault, Move
+from .outcome import Blocked, Fault, Move
 from .schedule import digest
 from .source import Place, shown_file
 
@@ -62,10 +63,10 @@ class Document:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.complete = False
         self._lanes, self._lane_of = _lanes(machine)
         self._shared = {shared: number for number, shared in enumerate(machine.shared)}
         self._texts, self._listings, self._positions, self._faults = Table(), Table(), Table(), Table()
+        self._values: list[list[Any]] = [[] for _ in machine.shared]
         self._positions.number(None, {})  # number 0: the context does nothing
         self._states = Table()
         self._known: list[State] = []
@@ -74,6 +75,7 @@ class Document:
         self._races = DataRaces(machine)
         self._explored: dict[str, Any] | None = None
         self._exploration: Exploration | None = None
+        self._fates: list[str] = []
         self._sent: dict[str, Any] = {}
         self.meet((machine.initial, None), NOBODY)
 
@@ -103,8 +105,12 @@ class Document:
         while number < len(self._known) <= most:
             self.expand(number)
             number += 1
-        self.complete = number == len(self._known)
         return self.complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reachable state is in it."""
+        return len(self._entries) == len(self._known)
 
     def follow(self, words: tuple[str, ...]) -> list[int]:
         """Enters the states along a schedule, as far as it fits; returns their numbers, the start included."""
@@ -131,13 +137,13 @@ class Document:
         waits: list[list[Any]] = []
         # Where nobody can go on, who waits for whom is what a reader wants to see.
         goes_on = not faults or faults[0].kind == "deadlock"
-        for choice, move in options(machine, state) if goes_on else ():
-            who = next(i for i, context in enumerate(machine.contexts) if context.name == choice.context)
-            if move is None:
-                on = [i for i, context in enumerate(machine.contexts) if context.name in choice.waits_for]
-                waits.append([who, self._texts.number(choice.reason), on])
+        for context, outcome in machine.moves(state) if goes_on else ():
+            who = machine.context_index[context]
+            if isinstance(outcome, Blocked):
+                on = [machine.context_index[other] for other in outcome.on]
+                waits.append([who, self._texts.number(outcome.reason), on])
             else:
-                moves.append(self._move(number, who, move))
+                moves += [self._move(number, who, move) for move in outcome]
         seen = [] if faults else self._races.look(state)
         return [
             self._parents[number],
@@ -154,17 +160,21 @@ class Document:
         return [who, NOBODY if move.alternative is None else move.alternative, to, gives]
 
     def _difference(self, number: int) -> list[int]:
-        """Field and content, field and content: what is other than in the state from which this one was met."""
-        parent = self._parents[number]
-        before = [0] * len(self._fields(number)) if parent == NOBODY else self._fields(parent)
-        both = zip(before, self._fields(number), strict=True)
-        return [x for field, (old, new) in enumerate(both) if old != new for x in (field, new)]
+        """Field and content, field and content: what is other than in the state from which this one was met.
 
-    def _fields(self, number: int) -> list[int]:
-        """Where every context stands, then the number of every piece of shared state's value."""
-        machine, state = self.machine, self._known[number][0]
-        stand = [self._position(i, state >> shift & machine.field) for i, shift in enumerate(machine.place_shift)]
-        return stand + [state >> machine.shift[shared] & machine.field for shared in machine.shared]
+        The fields are those of the machine: where every context stands, then every piece of shared state.
+        """
+        machine, (state, _), parent = self.machine, self._known[number], self._parents[number]
+        changed = state ^ (0 if parent == NOBODY else self._known[parent][0])
+        found: list[int] = []
+        field = 0
+        while changed:
+            if changed & machine.field:
+                content = state >> field * machine.width & machine.field
+                found += (field, self._position(field, content) if field < len(machine.contexts) else content)
+            changed >>= machine.width
+            field += 1
+        return found
 
     # --- tables ---------------------------------------------------------------------------
 
@@ -204,8 +214,10 @@ class Document:
             about = sorted({self._shared[s] for op in waiting if op for s in op.touches() if s in self._shared})
         return self._faults.number(fault, {"kind": fault.kind, "message": fault.message, "about": about})
 
-    def _values(self, shared: Shared) -> list[Any]:
-        return [self._value(shared, value) for value in self.machine.values[shared]]
+    def _values_of_all(self) -> list[list[Any]]:
+        for shared, known in zip(self.machine.shared, self._values, strict=True):
+            known += [self._value(shared, value) for value in self.machine.values[shared][len(known) :]]
+        return self._values
 
     def _value(self, shared: Shared, value: Any) -> Any:
         """In words; with the context that it names, or the levels of a CPU, where a front end draws those."""
@@ -225,7 +237,7 @@ class Document:
         ``result`` must come from the same machine (``explore_machine``).
         """
         assert result.machine is self.machine, "the states of another machine have other numbers"
-        self._exploration = result
+        self._exploration, self._fates = result, []
         self._explored = {
             "verdict": result.verdict,
             "summary": str(result),
@@ -244,15 +256,11 @@ class Document:
             ],
         }
 
-    def _fates(self) -> str:
-        if self._exploration is None:
-            return ""
-        return "".join(map(self._fate, range(len(self._known))))
-
-    def _fate(self, number: int) -> str:
-        state, fault = self._known[number]
-        assert self._exploration is not None
-        return FATES[CERTAIN if fault else self._exploration.fate(state)]
+    def _fates_of_all(self) -> str:
+        if self._exploration is not None:
+            for state, fault in self._known[len(self._fates) :]:
+                self._fates.append(FATES[CERTAIN if fault else self._exploration.fate(state)])
+        return "".join(self._fates)
 
     # --- as JSON --------------------------------------------------------------------------
 
@@ -286,14 +294,15 @@ class Document:
             "positions": self._positions.items,
             "faults": self._faults.items,
         }
-        values = [self._values(shared) for shared in self.machine.shared]
-        states = {str(n): entry for n, entry in self._entries.items() if n not in sent.get("states", ())}
+        values = self._values_of_all()
+        entries = islice(self._entries.items(), sent.get("states", 0), None)  # in the order in which they came
         content: dict[str, Any] = {name: _from(items, sent.get(name, 0)) for name, items in tables.items()}
         since = sent.get("values", [0] * len(values))
         content["values"] = [_from(words, first) for words, first in zip(values, since, strict=True)]
-        content |= {"states": states, "complete": self.complete, "fates": self._fates(), "explored": self._explored}
+        content["states"] = {str(number): entry for number, entry in entries}
+        content |= {"complete": self.complete, "fates": self._fates_of_all(), "explored": self._explored}
         self._sent = {name: len(items) for name, items in tables.items()}
-        self._sent |= {"values": list(map(len, values)), "states": set(self._entries)}
+        self._sent |= {"values": list(map(len, values)), "states": len(self._entries)}
         return content
 
     def _context(self, context: Context) -> dict[str, Any]:
