@@ -39,6 +39,9 @@ FATES = {IMPOSSIBLE: "0", POSSIBLE: "1", CERTAIN: "2", UNKNOWN: "-"}
 
 NOBODY = -1
 
+#: How many states are sent when a front end asks for one: some milliseconds' worth.
+AT_ONCE = 200
+
 
 class Table:
     """Things that are told apart by a key; each is written once and has a number from then on."""
@@ -94,10 +97,13 @@ class Document:
             self._entries[number] = self._entry(number)
         return [to for _, _, to, _ in self._entries[number][2]]
 
-    def expand_with_followers(self, number: int) -> None:
-        """Also what can come after the next step, so that this step need not wait for an answer."""
-        for follower in self.expand(number):
-            self.expand(follower)
+    def expand_around(self, number: int, most: int = AT_ONCE) -> None:
+        """Also what can come after the next steps, so that few of them have to wait for an answer."""
+        near = [number]
+        for state in near:  # grows
+            if len(near) > most:
+                break
+            near += [follower for follower in self.expand(state) if follower not in self._entries]
 
     def expand_all(self, most: int) -> bool:
         """Enters every reachable state, if there are no more than ``most``; whether all of them are in."""
@@ -122,7 +128,7 @@ class Document:
             if (to := next(fits, None)) is None:
                 break
             path.append(to)
-        self.expand_with_followers(path[-1])
+        self.expand_around(path[-1])
         return path
 
     def _word(self, context: int, alternative: int) -> str:

@@ -128,7 +128,7 @@ class Stepper(anywidget.AnyWidget):  # type: ignore[misc]
         document = pane.document
         match request["do"]:
             case "expand":
-                document.expand_with_followers(request["state"])
+                document.expand_around(request["state"])
             case "follow":
                 document.follow(tuple(request["steps"]))
             case "explore":

@@ -29,31 +29,45 @@ export class Known {
     this.values = shared.map(() => []);
     this.states = new Map();
     this.decoded = new Map();
+    this.complete = false; this.fates = ""; this.explored = null;
     this.add(document);
   }
 
-  /** Takes in what has come since. */
+  /** Takes in what has come since; what comes twice, or after something later, changes nothing. */
   add(news) {
     for (const name of ["texts", "listings", "positions", "faults"]) append(this[name], news[name]);
     news.values.forEach((items, i) => append(this.values[i], items));
     for (const [number, entry] of Object.entries(news.states)) this.states.set(Number(number), entry);
-    this.complete = news.complete;
-    this.fates = news.fates;
-    this.explored = news.explored;
+    this.complete ||= news.complete;
+    if (news.fates.length > this.fates.length) this.fates = news.fates;
+    this.explored = news.explored ?? this.explored;
   }
 
   has(number) { return this.states.has(number); }
 
+  /** Whether the states along a schedule are known, as far as it fits. */
+  knows(steps, from = 0) {
+    let state = from;
+    for (const word of steps) {
+      if (!this.has(state)) return false;
+      const move = this.moves(state).find((one) => this.word(one) === word);
+      if (!move) return true;
+      state = move[2];
+    }
+    return this.has(state);
+  }
+
   /** Where every context stands, then the number of every piece of shared state's value. */
   fields(number) {
-    let found = this.decoded.get(number);
-    if (!found) {
-      const [parent, different] = this.states.get(number);
-      found = parent === NOBODY ? new Array(this.contexts.length + this.shared.length).fill(0) : this.fields(parent).slice();
+    const missing = [];       // no recursion: a chain of parents can be longer than a stack
+    for (let at = number; at !== NOBODY && !this.decoded.has(at); at = this.states.get(at)[0]) missing.push(at);
+    for (const at of missing.reverse()) {
+      const [parent, different] = this.states.get(at);
+      const found = this.decoded.get(parent)?.slice() ?? new Array(this.contexts.length + this.shared.length).fill(0);
       for (let i = 0; i < different.length; i += 2) found[different[i]] = different[i + 1];
-      this.decoded.set(number, found);
+      this.decoded.set(at, found);
     }
-    return found;
+    return this.decoded.get(number);
   }
 
   position(number, context) { return this.positions[this.fields(number)[context]]; }
@@ -104,11 +118,35 @@ export function parseSchedule(text) {
     const match = /^([^\s*]+?)(?:\*([1-9]\d{0,5}))?$/.exec(word);
     if (!match) {
       throw new Error(
-        `'${word}' is no step of a schedule. A step is a context's name, repeated with *: 'host*2 worker_0'.`);
+        `${quoted(word)} is no step of a schedule. A step is a context's name, repeated with *: 'host*2 worker_0'.`);
     }
     for (let i = Number(match[2] ?? 1); i > 0; i--) steps.push(match[1]);
   }
   return { steps, name: head ? head[1] : "", digest: head ? head[2] : "" };
+}
+
+/** A text in quotes, as Python writes it. */
+function quoted(text) {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  return quote + text.replace(/[\\']/g, (c) => (c === "\\" || c === quote ? `\\${c}` : c)) + quote;
+}
+
+/** "Did you mean ...?" with the nearest of the names, or "": what Python's difflib finds, too. */
+function meant(word, names) {
+  const alike = (a, b) => {         // how many characters are in the longest common part, and in those beside it
+    let most = 0, ai = 0, bi = 0;
+    for (let i = 0; i < a.length; i++) {
+      for (let j = 0; j < b.length; j++) {
+        let n = 0;
+        while (i + n < a.length && a[i + n] === b[j + n]) n++;
+        if (n > most) [most, ai, bi] = [n, i, j];
+      }
+    }
+    return most && most + alike(a.slice(0, ai), b.slice(0, bi)) + alike(a.slice(ai + most), b.slice(bi + most));
+  };
+  const near = names.map((name) => [2 * alike(name, word) / (name.length + word.length), name])
+    .filter(([ratio]) => ratio >= 0.6).sort(([a, x], [b, y]) => b - a || (x < y ? 1 : -1));
+  return near.length ? `Did you mean ${near[0][1]}?` : "";
 }
 
 // --- Walk -------------------------------------------------------------------------------------------
@@ -143,15 +181,16 @@ export class Walk {
   async step(word) {
     const { move } = this.find(word);
     if (!this.known.has(move[2])) await this.fetch({ do: "expand", state: move[2] });
+    if (!this.known.has(move[2])) throw new Refused("the kernel has not sent what follows. Run the cell again.");
     this.path.length = this.at + 1;
     this.path.push({ state: move[2], move });
     this.at += 1;
   }
 
   find(word) {
-    const name = this.known.scenario.name;
+    const { contexts, scenario } = this.known;
     if (this.failures.length) {
-      throw new Refused(`'${word}' cannot step: the schedule has ended (${this.failures[0].message}).`);
+      throw new Refused(`${quoted(word)} cannot step: the schedule has ended (${this.failures[0].message}).`);
     }
     const choices = this.choices();
     const found = choices.find((choice) => choice.word === word && choice.move);
@@ -160,10 +199,10 @@ export class Walk {
     const possible = can.length ? `Possible now: ${can.join(", ")}.` : "No step is possible any more.";
     const waiting = choices.find((choice) => choice.word === word);
     if (waiting) throw new Refused(`${word} cannot step now: it ${waiting.reason}. ${possible}`);
-    if (this.known.contexts.some((context) => context.name === word.split(":")[0])) {
-      throw new Refused(`${word} has nothing to do now. ${possible}`);
-    }
-    throw new Refused(`there is no context '${word}' in ${name}. ${possible}`);
+    const names = contexts.map((context) => context.name);
+    if (names.includes(word.split(":")[0])) throw new Refused(`${word} has nothing to do now. ${possible}`);
+    const hint = meant(word, names);
+    throw new Refused(`there is no context ${quoted(word)} in ${scenario.title}. ${hint && `${hint} `}${possible}`);
   }
 
   goTo(steps) { this.at = Math.max(0, Math.min(steps, this.length)); }
@@ -171,7 +210,7 @@ export class Walk {
   /** From the start, takes the steps; stays where it was if they don't fit. */
   async replay({ steps, name = "", digest = "" }) {
     const before = { path: this.path, at: this.at };
-    if (!this.known.complete) await this.fetch({ do: "follow", steps });
+    if (!this.known.knows(steps)) await this.fetch({ do: "follow", steps });
     this.path = [before.path[0]];
     this.at = 0;
     try {
@@ -182,7 +221,7 @@ export class Walk {
       if (!(error instanceof Refused)) throw error;
       const scenario = this.known.scenario;
       const other = digest && digest !== scenario.digest
-        ? ` The schedule was recorded for other code: ${name}@${digest}, and this is ${scenario.name}@${scenario.digest}.`
+        ? ` The schedule was recorded for other code: ${name}@${digest}, and this is ${scenario.title}@${scenario.digest}.`
         : "";
       throw new Refused(`step ${number} of ${steps.length} of the schedule does not fit: ${error.message}${other}`);
     }
@@ -290,11 +329,15 @@ export function deciding(walk) {
 
 /** The last step that changed a piece of state, up to the present one; 0 if none did. */
 export function lastWriter(walk, shared) {
-  const field = walk.known.contexts.length + shared;
-  for (let i = walk.at; i > 0; i--) {
-    if (walk.known.fields(walk.path[i].state)[field] !== walk.known.fields(walk.path[i - 1].state)[field]) return i;
+  const { known, path, at } = walk, offset = known.contexts.length;
+  path[0].writers ??= known.shared.map(() => 0);
+  let i = at;
+  while (!path[i].writers) i--;         // kept on the path, so each step is looked at once
+  for (i++; i <= at; i++) {
+    const before = known.fields(path[i - 1].state), after = known.fields(path[i].state);
+    path[i].writers = path[i - 1].writers.map((last, s) => (after[offset + s] !== before[offset + s] ? i : last));
   }
-  return 0;
+  return path[at].writers[shared];
 }
 
 /** Plays the steps of one walk on another scenario, as far as they go: {walk, stopped, why}. */
@@ -302,14 +345,12 @@ export async function follow(walk, steps) {
   let same = 0;
   while (same < Math.min(walk.length, steps.length) && walk.known.word(walk.path[same + 1].move) === steps[same]) same++;
   walk.goTo(same);
-  if (same < steps.length && !walk.known.complete) await walk.fetch({ do: "follow", steps, anyway: true });
-  for (let i = same; i < steps.length; i++) {
-    try {
-      await walk.step(steps[i]);
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      return { stopped: i, why: error.message };
-    }
+  try {
+    if (walk.ask && !walk.known.knows(steps.slice(same), walk.state)) await walk.fetch({ do: "follow", steps });
+    for (const word of steps.slice(same)) await walk.step(word);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return { stopped: walk.at, why: error.message };
   }
   return { stopped: steps.length, why: "" };
 }
@@ -357,7 +398,7 @@ function place(parent, old, node) {
 function set(node, name, value) {
   if (name === "key" || name === "memo") return;
   if (name.startsWith("on")) node[name] = value ?? null;
-  else if (name === "value") { if (node.value !== String(value)) node.value = value; }
+  else if (name === "value") { if (node.value !== String(value ?? "")) node.value = value ?? ""; }
   else if (value === undefined || value === null || value === false) node.removeAttribute(name);
   else node.setAttribute(name, value === true ? "" : value);
 }
@@ -589,6 +630,8 @@ const KEYS = [
   ["?", "this list"], ["Esc", "back to the notebook"],
 ];
 
+const FORGOTTEN = "This state is not in the page, and the kernel has forgotten this stepper. Run its cell again; Copy keeps your schedule.";
+
 /** The widget in one place of a page. `model` is anywidget's; a page without a kernel gives a small one like it. */
 class Stepper {
   constructor(model, el) {
@@ -619,23 +662,47 @@ class Stepper {
 
   // --- talking to Python ---------------------------------------------------------------------------
 
+  /** Asks Python about one pane: a function for its Walk; null where there is nobody to ask. */
   asker(pane) {
     if (this.model.get("offline")) return null;
-    return (request) => new Promise((resolve, reject) => {
-      if (this.gone) {
-        reject(new Refused("this state is not in the page, and the kernel has forgotten this stepper. " +
-          "Run its cell again; Copy keeps your schedule."));
-        return;
-      }
-      const id = `${this.model.get("name")}-${Math.random()}-${this.asked++}`;
+    return async (request) => {
+      if (this.gone) throw new Refused(FORGOTTEN);
       const late = setTimeout(() => {
-        this.said = "No answer from the kernel yet. If it was restarted, run this cell again; your schedule can be copied first.";
+        this.said = "No answer from the kernel yet: it is busy, or it was restarted. If so, run this cell again.";
         this.kind = "note";
         this.draw();
       }, 4000);
-      this.waiting.set(id, (reply) => { clearTimeout(late); resolve(reply); });
-      this.model.send({ ...request, pane, id });
+      try {
+        return await this.ask({ ...request, pane });
+      } finally {
+        clearTimeout(late);
+      }
+    };
+  }
+
+  /** The kernel's answer; Refused where the line to it is cut. */
+  ask(request) {
+    return new Promise((resolve, reject) => {
+      const id = `${Math.random()}-${this.asked++}`;
+      this.waiting.set(id, resolve);
+      try {
+        this.model.send({ ...request, id });
+      } catch {
+        this.gone = true;
+        reject(new Refused(FORGOTTEN));
+      }
     });
+  }
+
+  /** Jupyter says that the connection has changed: does the kernel still know this stepper? */
+  async check() {
+    const answer = this.ask({ do: "nothing", pane: 0 }).then(() => false, () => true);
+    const silence = new Promise((resolve) => setTimeout(() => resolve(true), 1500));
+    this.gone = await Promise.race([answer, silence]);
+    this.draw();
+    if (!this.gone) return;
+    this.gone = await answer;           // it may only have been slow
+    this.draw();
   }
 
   hear(message) {
@@ -646,7 +713,7 @@ class Stepper {
 
   /** Tells Python where we are, when the page has been painted. */
   report() {
-    if (this.model.get("offline")) return;
+    if (this.model.get("offline") || this.gone) return;
     clearTimeout(this.reporting);
     this.reporting = setTimeout(() => {
       this.heard = scheduleText(this.walk.steps);
@@ -683,6 +750,9 @@ class Stepper {
       }
       this.draw();
       if (report) this.report();
+      if (this.walk.failures.length && !this.known.explored && this.walk.ask && !this.gone) {
+        this.do(() => this.search(), false);       // to say which step decided
+      }
     });
     return this.turn;
   }
@@ -732,8 +802,8 @@ class Stepper {
   }
 
   key(event) {
-    // JupyterLab listens further up, and takes a bare x or dd for "cut this cell". What stays the notebook's:
-    // leaving (Escape, Tab), running the cell, saving.
+    // Jupyter takes a bare x or dd for "cut this cell", wherever the focus is. What stays the notebook's: leaving
+    // (Escape, Tab), running the cell, saving.
     const { key, code: place } = event;
     const command = event.ctrlKey || event.metaKey;
     if (key === "Tab" || (key === "Enter" && (command || event.shiftKey)) || (command && key === "s")) return;
@@ -935,15 +1005,17 @@ function render({ model, el }) {
   root.setAttribute("aria-label", `Stepper of ${stepper.known.scenario.title}`);
   const hear = (message) => stepper.hear(message);
   const moved = () => { if (model.get("schedule") !== stepper.heard || model.get("at") !== stepper.walk.at) stepper.do(() => stepper.load(), false); };
-  // Jupyter marks the element of a widget whose kernel is gone, and says that it has done so.
-  const lost = () => { stepper.gone = el.closest(".jupyter-widgets-disconnected") !== null; stepper.draw(); };
+  const lost = () => stepper.check();
   model.on("msg:custom", hear);
   model.on("change:schedule change:at", moved);
   model.on("comm_live_update", lost);
-  root.addEventListener("keydown", (event) => stepper.key(event));
+  // On the way down, and before everybody else: JupyterLab listens on the way up, but Notebook 7 on the way down.
+  const pressed = (event) => { if (root.contains(event.target)) stepper.key(event); };
+  addEventListener("keydown", pressed, true);
   root.stepper = stepper;       // for tests and the curious
-  stepper.do(() => stepper.load(), false).then(lost);
+  stepper.do(() => stepper.load(), false);
   return () => {
+    removeEventListener("keydown", pressed, true);
     model.off("msg:custom", hear);
     model.off("change:schedule change:at", moved);
     model.off("comm_live_update", lost);
