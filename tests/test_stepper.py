@@ -13,10 +13,11 @@ from vmbus_teach.views.fallback import SHOWN
 
 
 def ask(stepper, **request):
-    """What the stepper answers to a page."""
-    sent = []
+    """What the stepper answers to a page that has all states that were sent."""
+    sent, pane = [], request.get("pane", 0)
     stepper.send = sent.append
-    stepper._hear(stepper, {"pane": 0, "id": "1", **request}, [])
+    known = stepper.panes[pane].document._sent["states"]
+    stepper._hear(stepper, {"pane": pane, "id": "1", "known": known, **request}, [])
     return json.loads(json.dumps(sent[0]))
 
 
@@ -42,6 +43,18 @@ def test_a_large_scenario_is_shipped_in_part_and_answers(monkeypatch):
     assert len(followed["states"]) >= len(late) - 10
     explored = ask(stepper, do="explore")["news"]["explored"]
     assert explored["failures"][0]["steps"] == list(late)
+
+
+def test_a_second_view_that_has_missed_something_gets_everything(monkeypatch):
+    """A page says how many states it has; if that is not all that was sent, the answer begins at the start."""
+    monkeypatch.setattr(module, "SHIPPED", 10)
+    stepper = Stepper(PerCpuLists)
+    few = len(stepper.documents[0]["states"])
+    followed = ask(stepper, do="follow", steps=["host_sends"] * 3)["news"]
+    assert followed["texts"]["from"] > 0
+    everything = ask(stepper, do="follow", steps=["host_sends"] * 3, known=few)["news"]
+    assert everything["texts"]["from"] == 0
+    assert len(everything["states"]) == few + len(followed["states"])
 
 
 def test_python_and_the_page_are_at_the_same_place():

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+from vmbus_teach.views.notebook_page import WIDGET_VIEW, execute
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,14 +35,7 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
 def run(path: Path) -> None:
     """Executes one notebook and writes it back."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        timeout=120,
-        store_widget_state=False,
-        resources={"metadata": {"path": path.parent}},
-    )
-    client.execute()
+    execute(notebook, path.parent)
     normalise(notebook)
     nbformat.write(notebook, path)
     print(f"{path.relative_to(ROOT)}: {len(notebook.cells)} cells")

@@ -195,7 +195,7 @@ class Document:
         node, operation = position.node, position.operation
         places = node.places if node else ()
         resumed = position.phase > 0
-        remark = f"has waited, and goes on after {operation}" if resumed else places[-1].remark if places else ""
+        remark = places[-1].remark if places else ""
         entry: dict[str, Any] = {"text": str(operation), "remark": remark, "next": about_to(position)}
         entry["places"] = [[self._listing(place), place.line] for place in places]
         entry["touches"] = [self._shared[shared] for shared in operation.touches() if shared in self._shared]
@@ -207,9 +207,10 @@ class Document:
 
     def _listing(self, place: Place) -> int:
         item: dict[str, Any] = {"function": place.function, "file": shown_file(place.filename), "lines": []}
-        if not self._listings.knows(place.code):
+        key = (place.filename, place.code)  # equal code can stand in two cells
+        if not self._listings.knows(key):
             item["lines"] = [list(line) for line in place.listing]
-        return self._listings.number(place.code, item)
+        return self._listings.number(key, item)
 
     def _fault(self, fault: Fault, state: int) -> int:
         machine = self.machine
@@ -218,7 +219,8 @@ class Document:
         if fault.kind == "deadlock":
             waiting = (machine.operation(state, context) for context, _ in machine.moves(state))
             about = sorted({self._shared[s] for op in waiting if op for s in op.touches() if s in self._shared})
-        return self._faults.number(fault, {"kind": fault.kind, "message": fault.message, "about": about})
+        key = (fault, tuple(about))  # in another state, a deadlock may be about other locks
+        return self._faults.number(key, {"kind": fault.kind, "message": fault.message, "about": about})
 
     def _values_of_all(self) -> list[list[Any]]:
         for shared, known in zip(self.machine.shared, self._values, strict=True):
@@ -289,9 +291,13 @@ class Document:
             **self._growing({}),
         }
 
-    def news(self) -> dict[str, Any]:
-        """What has come since the last ``content`` or ``news``; for each table, from which number on."""
-        return self._growing(self._sent)
+    def news(self, known: int | None = None) -> dict[str, Any]:
+        """What has come since the last ``content`` or ``news``; for each table, from which number on.
+
+        ``known`` is how many states the reader has, if that may be fewer than were sent: then it gets everything.
+        """
+        missed = known is not None and known != self._sent.get("states")
+        return self._growing({} if missed else self._sent)
 
     def _growing(self, sent: dict[str, Any]) -> dict[str, Any]:
         tables = {

@@ -15,8 +15,9 @@ Drivers (``explore``, ``Session``) only choose among ``moves``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from itertools import chain, groupby, pairwise, permutations, product
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
+from itertools import chain, groupby, pairwise, permutations
 from typing import Any
 
 from .checkers.properties import Property
@@ -208,8 +209,7 @@ class Machine:
 
     def arrangements(self, state: int) -> Iterator[tuple[int, dict[Context, Context]]]:
         """Every way to put identical tasks into order: more than one where several stand at one position."""
-        ways = [list(self._orders(state, members)) for members in self.classes]
-        for orders in product(*ways):
+        for orders in _each_of([partial(self._orders, state, members) for members in self.classes]):
             arranged, becomes = state, dict[Context, Context]()
             for members, order in zip(self.classes, orders, strict=True):
                 shifts = [self.place_shift[self.context_index[c]] for c in members]
@@ -224,7 +224,7 @@ class Machine:
         """The orders of a class by position, the one that moves the fewest first."""
         at = [state >> self.place_shift[self.context_index[c]] & self.field for c in members]
         standing = groupby(sorted(range(len(at)), key=at.__getitem__), key=at.__getitem__)
-        for order in product(*(permutations(group) for _, group in standing)):
+        for order in _each_of([partial(permutations, tuple(group)) for _, group in standing]):
             yield tuple(chain.from_iterable(order))
 
     def _rename(self, state: int, becomes: dict[Context, Context]) -> int:
@@ -236,6 +236,16 @@ class Machine:
             number = self.number(to, _renamed(self.value(before, shared), becomes))
             state += (number - (before >> self.shift[to] & self.field)) << self.shift[to]
         return state
+
+
+def _each_of(ways: list[Callable[[], Iterable[Any]]]) -> Iterator[tuple[Any, ...]]:
+    """As itertools.product, which would make all the permutations before it gives the first."""
+    if not ways:
+        yield ()
+        return
+    for one in ways[0]():
+        for others in _each_of(ways[1:]):
+            yield (one, *others)
 
 
 def _names_a_context(value: Any) -> bool:

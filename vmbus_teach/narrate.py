@@ -33,7 +33,7 @@ def sentence(step: TraceStep) -> str:
     text = f"{said}: {step.choice.text}" if said else step.choice.text
     if step.resumed:
         text = f"has waited: {step.choice.text}"
-    gives = f" gives {show(step.result)}" if step.result is not None and "gives" not in text else ""
+    gives = f" gives {show(step.result)}" if step.result is not None and " gives " not in step.choice.text else ""
     return text + gives + (f"; it {step.waits}" if step.waits else "")
 
 

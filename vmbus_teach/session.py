@@ -145,7 +145,7 @@ class Session:
             self._changes(before, after),
             move.result,
             move.fault,
-            self._waits(after, index),
+            "" if move.fault else self._waits(after, index),
             position.phase > 0,
             about_to(self.machine.position(after, index)),
         )

@@ -1,8 +1,27 @@
-"""What people look at: the stepper, predictions, tables. Needs ipywidgets; the core does without."""
+"""What people look at: the stepper, predictions, tables, pictures. Needs packages that the core does without.
 
+The pictures (``growth``, ``space_time``, ``state_graph``) are imported when first used: matplotlib takes its time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .page import write_page
 from .predict import Predict
 from .source import source
 from .stepper import Stepper
 from .tables import Verdicts, judge
+from .vary import Vary
 
-__all__ = ["Predict", "Stepper", "Verdicts", "judge", "source"]
+_PLOTS = ("growth", "space_time", "state_graph")
+
+__all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLOTS:
+        from . import plots
+
+        return getattr(plots, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

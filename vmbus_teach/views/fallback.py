@@ -5,6 +5,7 @@ They stand where the stepper cannot be alive: on GitHub, in a notebook that is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from ..choices import Choice
@@ -77,7 +78,7 @@ def _choice(choice: Choice) -> tuple[str, ...]:
     return choice.word, choice.remark or choice.text, choice.reason
 
 
-def _table(caption: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     def cells(tag: str, texts: tuple[str, ...]) -> str:
         return "<tr>" + "".join(f'<{tag} style="text-align:left">{escape(text)}</{tag}>' for text in texts) + "</tr>"
 

@@ -8,7 +8,6 @@ once, ``place`` what it needs where a stepper is to be.
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Mapping
 from html import escape
@@ -38,7 +37,8 @@ def write_page(
     ``schedule`` and ``beside`` are as for ``Stepper``; a Stepper can be given as it is. Raises
     ScenarioError if the scenario has more states than a page can hold.
     """
-    stepper = scenario if isinstance(scenario, Stepper) else Stepper(scenario, schedule, beside=beside)
+    given: Any = scenario
+    stepper: Stepper = given if isinstance(given, Stepper) else Stepper(given, schedule, beside=beside)
     for pane in stepper.panes:
         if not pane.document.complete and not pane.document.expand_all(IN_A_PAGE):
             raise ScenarioError(
@@ -53,9 +53,11 @@ def write_page(
 def page(stepper: Stepper) -> str:
     """The text of such a page."""
     complete(stepper)
-    title = " beside ".join(document["scenario"]["title"] for document in stepper.documents)
-    about = stepper.documents[0]["scenario"]["about"]
-    body = f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p>\n{place(stepper.get_state())}"
+    state = stepper.get_state()
+    title = " beside ".join(document["scenario"]["title"] for document in state["documents"])
+    about = state["documents"][0]["scenario"]["about"]
+    state["documents"] = [one | {"scenario": one["scenario"] | {"about": ""}} for one in state["documents"]]
+    body = f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p>\n{place(state)}"
     return whole(head(title, ".vt-title { display: none; }  /* the heading of the page says it */"), body)
 
 
@@ -76,15 +78,20 @@ def whole(head: str, body: str) -> str:
 
 
 def head(title: str, *styles: str) -> str:
-    """What a page needs once, in its head: title, looks, and the stepper's program."""
+    """What a page with steppers needs once, in its head: title, looks, and the stepper's program."""
     script = "\n".join([read("stepper.js"), read("page.js")])
+    return f'{plain_head(title, read("stepper.css"), *styles)}\n<script type="module">\n{script}\n</script>'
+
+
+def plain_head(title: str, *styles: str) -> str:
+    """The head of a page without any."""
     return "\n".join([
         '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title>",
-        *(f"<style>\n{style}\n</style>" for style in (read("page.css"), read("stepper.css"), *styles)),
-        f'<script type="module">\n{script}\n</script>',
+        '<link rel="icon" href="data:,">',  # or the browser asks the server for one
+        *(f"<style>\n{style}\n</style>" for style in (read("page.css"), *styles)),
     ])  # fmt: skip
 
 
@@ -106,9 +113,8 @@ def complete(stepper: Stepper) -> None:
 
 def complete_all() -> None:
     """The same for every stepper that there is, before their kernel goes."""
-    for thing in gc.get_objects():
-        if issubclass(type(thing), Stepper):
-            complete(thing)
+    for stepper in list(Stepper.alive):
+        complete(stepper)
 
 
 def read(name: str) -> str:

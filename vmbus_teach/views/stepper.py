@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import anywidget
 import traitlets
@@ -31,7 +32,7 @@ SEARCHED = 200_000
 STATIC = Path(__file__).parent / "static"
 
 
-class Stepper(anywidget.AnyWidget):  # type: ignore[misc]
+class Stepper(anywidget.AnyWidget):
     """``Stepper(PerCpuLists)`` in the last line of a cell shows the scenario, ready to be stepped.
 
     ``schedule`` is replayed first, if given. ``beside`` is a second scenario (the repaired one) on which the
@@ -43,7 +44,10 @@ class Stepper(anywidget.AnyWidget):  # type: ignore[misc]
     _esm = STATIC / "stepper.js"
     _css = STATIC / "stepper.css"
 
-    documents = traitlets.List(read_only=True).tag(sync=True)
+    #: Every stepper that is still in use.
+    alive: ClassVar[WeakSet[Stepper]] = WeakSet()
+
+    documents: traitlets.List[dict[str, Any]] = traitlets.List(read_only=True).tag(sync=True)
     schedule = traitlets.Unicode("").tag(sync=True)  # all steps, undone ones included
     at = traitlets.Int(0).tag(sync=True)  # how many of them have been taken
     marks = traitlets.Bool(False).tag(sync=True)
@@ -67,6 +71,7 @@ class Stepper(anywidget.AnyWidget):  # type: ignore[misc]
         self.set_trait("documents", [pane.document.content() for pane in self.panes])
         self._tell()
         self.on_msg(self._hear)
+        self.alive.add(self)
 
     # --- for Python ---------------------------------------------------------------------------
 
@@ -125,15 +130,19 @@ class Stepper(anywidget.AnyWidget):  # type: ignore[misc]
     def _hear(self, _: Any, request: dict[str, Any], __: Any) -> None:
         """Answers the page: what can come after a state, along a schedule, or what a search found."""
         pane = self.panes[request["pane"]]
-        document = pane.document
-        match request["do"]:
-            case "expand":
-                document.expand_around(request["state"])
-            case "follow":
-                document.follow(tuple(request["steps"]))
-            case "explore":
-                pane.explored()
-        self.send({"id": request["id"], "pane": request["pane"], "news": document.news()})
+        answer: dict[str, Any] = {"id": request["id"], "pane": request["pane"]}
+        try:
+            match request["do"]:
+                case "expand":
+                    pane.document.expand_around(request["state"])
+                case "follow":
+                    pane.document.follow(tuple(request["steps"]))
+                case "explore":
+                    pane.explored()
+        except Exception as error:  # a program can be wrong in a state that nobody had reached; the page says so
+            answer["error"] = str(error) or type(error).__name__
+        answer["news"] = pane.document.news(request["known"])
+        self.send(answer)
 
     # --- without a browser ----------------------------------------------------------------------
 
@@ -141,10 +150,8 @@ class Stepper(anywidget.AnyWidget):  # type: ignore[misc]
         return as_text(self.session)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, *metadata = super()._repr_mimebundle_(**kwargs)
-        data["text/plain"] = repr(self)
-        data["text/html"] = as_html(self.session)
-        return (data, *metadata)
+        data, *metadata = super()._repr_mimebundle_(**kwargs) or ({},)
+        return ({**data, "text/plain": repr(self), "text/html": as_html(self.session)}, *metadata)
 
 
 class Pane:

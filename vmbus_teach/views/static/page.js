@@ -14,7 +14,19 @@ class Page {
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const theme = () => { document.documentElement.dataset.jpThemeLight = String(!dark.matches); };
-if (document.documentElement.classList.contains("vt-page")) { dark.addEventListener("change", theme); theme(); }
+dark.addEventListener("change", theme);
+theme();
+
 for (const el of document.querySelectorAll("[data-stepper]")) {
   render({ model: new Page(JSON.parse(el.querySelector("script").textContent)), el });
 }
+
+/** What is wider than its column can be scrolled, by keys, too. */
+const wide = () => {
+  for (const el of document.querySelectorAll(".jp-OutputArea-output, .jp-RenderedMarkdown > table")) {
+    if (el.scrollWidth > el.clientWidth) el.tabIndex = 0;
+    else el.removeAttribute("tabindex");
+  }
+};
+addEventListener("resize", wide);
+wide();

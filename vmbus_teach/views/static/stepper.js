@@ -468,7 +468,7 @@ function drawSlot(walk, context, { choices, keys, marks, act, compact }) {
     return h("div", { class: "vt-slot vt-idle", key: `slot${context}` },
       h("div", { class: "vt-slot-head" }, head, h("span", { class: "vt-why" }, why)));
   }
-  const { text, remark, places } = known.positions[position];
+  const { text, remark, places, resumed } = known.positions[position];
   const mine = choices.filter((choice) => choice.context === context);
   const open = mine.some((choice) => choice.move);
   const waiting = mine.find((choice) => !choice.move);
@@ -480,7 +480,7 @@ function drawSlot(walk, context, { choices, keys, marks, act, compact }) {
           type: "button", class: "vt-button vt-run", title: `Run ${name} until it has to wait`,
           "aria-label": `Run ${name} until it has to wait`, onclick: () => act.run(context),
         }, "Run"))),
-    remark && h("div", { class: "vt-remark" }, remark),
+    resumed && open ? h("div", { class: "vt-remark" }, "has waited, and goes on") : remark && h("div", { class: "vt-remark" }, remark),
     h("div", { class: "vt-next" }, code(text)),
     waiting && h("div", { class: "vt-why" }, waiting.reason),
     places.length > 0 && (open || !compact) && drawListing(known, places, compact || !open));
@@ -493,14 +493,15 @@ function drawChoice(walk, choice, several, keys, marks, act) {
   const gives = choice.move && choice.move[3] !== NOBODY ? known.texts[choice.move[3]] : "";
   const key = keys.get(choice.context);
   const fate = marks && choice.move ? FATES[known.fate(choice.move[2])] : null;
-  const label = choice.move ? `Step ${name}: ${remark || text}${several && gives ? `, gives ${gives}` : ""}` : `${name} ${choice.reason}`;
+  const face = !choice.move ? "Waits" : several && gives ? `Step: ${gives}` : "Step";
+  const label = `${face} ${name}: ${choice.move ? remark || text : choice.reason}`;
   return [
     fate && h("span", { class: `vt-fate vt-fate-${fate.word}`, title: fate.long }, h("span", { "aria-hidden": "true" }, fate.shape), " ", fate.word),
     act && h("button", {
-      type: "button", class: "vt-button vt-step", "data-word": choice.word, "aria-disabled": choice.move ? null : "true",
+      type: "button", class: "vt-button vt-step", "data-word": choice.word, "data-key": key, "aria-disabled": choice.move ? null : "true",
       "aria-label": fate ? `${label} (${fate.long})` : label, title: choice.move ? "" : choice.reason,
       onclick: () => act.step(choice.word),
-    }, key && h("kbd", {}, key), choice.move ? (several && gives ? `Step: ${gives}` : "Step") : "Waits"),
+    }, face),
   ];
 }
 
@@ -533,6 +534,7 @@ function drawLine(number, text, here) {
 /** What the contexts share: the value, and who has changed it last. */
 function drawState(walk) {
   const { known, state, at } = walk;
+  const about = new Set(known.states.get(state)[4].flatMap((fault) => known.faults[fault].about));
   const rows = [];
   known.shared.forEach(({ name, kind, owner }, shared) => {
     if (!["state", "lock", "object", "field"].includes(kind)) return;
@@ -543,14 +545,16 @@ function drawState(walk) {
     const fresh = written > 0 && written === at;
     const old = fresh ? words(known.value(walk.path[at - 1].state, shared)) : "";
     const by = written ? `${told(walk, written).who}, step ${written}` : "";
+    const next = known.contexts.filter((_, i) => known.position(state, i).touches?.includes(shared)).map((context) => context.name);
+    if (about.has(shared)) next.push("what failed");
     rows.push(h("tr", { class: [fresh && "vt-fresh", kind === "field" && "vt-field"].filter(Boolean).join(" ") },
       h("th", { scope: "row" }, name),
       h("td", {}, fresh && h("span", { class: "vt-old" }, h("s", {}, old), " → "), h("span", { class: "vt-value" }, value)),
-      h("td", { class: "vt-by" }, by)));
+      h("td", { class: "vt-by" }, by), h("td", { class: "vt-by" }, next.join(", "))));
   });
   if (!rows.length) return h("p", { class: "vt-empty" }, "This scenario shares no state.");
   return h("table", { class: "vt-state" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col" }, "last changed by"))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col" }, "last changed by"), h("th", { scope: "col", title: "whose next step, or which failed check, looks at it or changes it" }, "next is"))),
     h("tbody", {}, rows));
 }
 
@@ -583,6 +587,7 @@ function drawLog(walk, view, act, decided) {
   }
   const first = Math.max(0, Math.floor(view.top / ROW) - 4), last = Math.min(lines.length, first + ROWS + 9);
   const track = (lane) => lanes.indexOf(lane);
+  const about = new Set(known.states.get(walk.state)[4].flatMap((fault) => known.faults[fault].about));
   const who = Math.min(18, Math.max(...lines.map((line) => line.step?.who.length ?? 0)));
   return h("div", { class: "vt-log", style: `--who: ${who}ch` },
     h("div", { class: "vt-tracks", style: `--lanes: ${lanes.length}` },
@@ -592,31 +597,36 @@ function drawLog(walk, view, act, decided) {
       h("ol", { style: `height: ${lines.length * ROW}px; --lanes: ${lanes.length}` },
         lines.slice(first, last).map((line, i) => h("li", {
           key: first + i, style: `top: ${(first + i) * ROW}px`, class: line.late ? "vt-late" : null,
-        }, drawLogLine(walk, line, track, act, decided))))));
+        }, drawLogLine(walk, line, track, act, decided, about))))));
 }
 
-function drawLogLine(walk, line, track, act, decided) {
+function drawLogLine(walk, line, track, act, decided, about) {
   if (line.said) return h("span", { class: "vt-said", style: `--to: ${track(line.from)}` }, h("i", { class: "vt-cut", "aria-hidden": "true" }), line.said);
   const { step, number } = line;
   const decision = decided.get(number);
   const a = track(line.from), b = track(step.lane);
   const told = sentence(step), what = changed(step);
-  const mark = step.fails ? "✗" : decision ? "◆" : "";
-  const label = `Step ${number}, ${step.who} on ${walk.known.lanes[step.lane].name}: ${told}` + (what ? `; changes ${what}` : "") +
-    (decision ? "; a deciding step" : "") + (step.fails ? `; fails: ${step.fails}` : "");
+  const near = step.changes.some(({ shared }) => about.has(shared));
+  const mark = step.fails ? "✗" : decision ? "◆" : near ? "•" : "";
+  const why = (decision ? "; a deciding step" : "") + (near ? "; changes what failed" : "") + (step.fails ? `; fails: ${step.fails}` : "");
+  const lane = walk.known.lanes[step.lane].name;
   return h("button", {
-    type: "button", class: "vt-row", tabindex: -1, "aria-label": label, title: label,
+    type: "button", class: "vt-row", tabindex: -1, title: told + (what ? ` [${what}]` : "") + why,
     "aria-current": number === walk.at ? "step" : null, onclick: () => act.goTo(number),
     style: `--at: ${b}; --low: ${Math.min(a, b)}; --span: ${Math.abs(a - b)}`,
   },
   a !== b && h("i", { class: "vt-switch", "aria-hidden": "true" }), h("i", { class: step.fails ? "vt-dot vt-failed" : "vt-dot", "aria-hidden": "true" }),
-  h("span", { class: "vt-count" }, String(number)),
-  h("span", { class: "vt-who" }, step.who),
+  h("span", { class: "vt-count" }, heard("Step "), String(number), heard(", ")),
+  h("span", { class: "vt-who" }, step.who, heard(` on ${lane}: `)),
   h("span", { class: "vt-mark", "aria-hidden": "true" }, mark),
   h("span", { class: "vt-what" }, step.resumed ? "has waited, and goes on" : step.remark || step.text,
+    step.remark && !step.resumed && heard(`: ${step.text}`),
     step.gives && h("span", { class: "vt-gives" }, ` = ${step.gives}`), step.waits && h("span", { class: "vt-gives" }, `; it ${step.waits}`)),
-  what && h("span", { class: "vt-changed" }, what));
+  what && h("span", { class: "vt-changed" }, heard("; changes "), what), why && heard(why));
 }
+
+/** For screen readers only. */
+const heard = (text) => h("span", { class: "vt-heard" }, text);
 
 /** "CPU 3" is 3, "worker_0" is w0, "host" is h: what fits above a track. */
 const shortName = (name) => (name.startsWith("CPU ") ? name.slice(4) : name[0] + (/\d{1,2}$/.exec(name)?.[0] ?? ""));
@@ -683,10 +693,10 @@ class Stepper {
   /** The kernel's answer; Refused where the line to it is cut. */
   ask(request) {
     return new Promise((resolve, reject) => {
-      const id = `${Math.random()}-${this.asked++}`;
+      const id = `${Math.random()}-${this.asked++}`, known = this.panes[request.pane].known.states.size;
       this.waiting.set(id, resolve);
       try {
-        this.model.send({ ...request, id });
+        this.model.send({ ...request, known, id });
       } catch {
         this.gone = true;
         reject(new Refused(FORGOTTEN));
@@ -706,7 +716,12 @@ class Stepper {
   }
 
   hear(message) {
-    if (message.news) this.panes[message.pane].known.add(message.news);
+    try {
+      this.panes[message.pane].known.add(message.news);
+    } catch (error) {
+      // Meant for another view of this stepper, which knows more. When we ask next, we get all.
+      message = { ...message, error: error.message };
+    }
     this.waiting.get(message.id)?.(message);
     this.waiting.delete(message.id);
   }
@@ -877,6 +892,7 @@ class Stepper {
   where() {
     const whole = this.panes.every((pane) => pane.known.complete);
     const many = this.panes.reduce((sum, pane) => sum + pane.known.states.size, 0);
+    if (!whole && this.model.get("offline")) return "not all states are in this page";
     if (this.gone && whole) return "the kernel has forgotten this stepper; it goes on in this page";
     if (this.gone) return "the kernel has forgotten this stepper: run its cell again";
     return whole ? `all ${plural(many, "state")} in this page` : "asks the kernel for new states";
