@@ -2,7 +2,7 @@
 PYTHON_IN_VENV = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench notebooks pages clean
+.PHONY: help lab test lint bench notebooks pages picture clean
 
 help:           ## print this list
 	@echo "The course 'Interrupts in flight'. Targets:"
@@ -31,6 +31,11 @@ notebooks:      ## run every notebook and store it with its outputs, as CI wants
 pages:          ## write every notebook and scenario as a page that works offline, into build/pages/
 	@sh tools/environment.sh lab
 	@PATH="$$PWD/.venv/bin:$$PATH" $(PYTHON_IN_VENV) -m vmbus_teach.export notebooks/*.ipynb catalogue build/pages
+
+picture:        ## take the README's picture again, in a real browser
+	@sh tools/environment.sh test
+	@$(PYTHON_IN_VENV) -m pytest -q tests/test_stepper_in_lab.py -k test_pictures
+	cp build/pictures/readme.png docs/stepper.png
 
 clean:          ## remove .venv and everything else that was made here
 	rm -rf .venv .node build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

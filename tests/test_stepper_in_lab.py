@@ -326,13 +326,15 @@ def test_markup_stays_text(page, lab):
 
 # ---- how it looks: the pictures lie in build/pictures ----
 
+TALL = 3000  # a window in which a stepper is not cut off
+
 
 def test_pictures(new_page, lab):
     """Light and dark, wide and narrow, zoomed, at a failure: nothing overflows, nothing is cut off."""
     cell = "found = explore(HostIsLate).failures[0]\nStepper(HostIsLate, str(found.schedule))"
     looks = {"light": (1280, 1), "narrow": (640, 1), "zoomed": (1280, 2)}
     for name, (width, zoom) in looks.items():
-        page = new_page(width=width // zoom, height=1000 // zoom, device_scale_factor=zoom)
+        page = new_page(width=width // zoom, height=TALL, device_scale_factor=zoom)
         stepper = show(page, lab, cell).first
         shot(stepper, f"failure-{name}")
         overflow = "stepper => stepper.scrollWidth - stepper.clientWidth"
@@ -341,8 +343,13 @@ def test_pictures(new_page, lab):
             stepper.get_by_role("button", name="Take the last step back").click()
         shot(stepper, f"step-{name}")
         assert stepper.evaluate(overflow) <= 0, name
+    page = new_page(height=TALL)
+    schedule = "target_cpu_store*3 host_retargets*2 ipi0*2 host_sends*4 vmbus_isr_1"
+    stepper = show(page, lab, f"Stepper(PerCpuLists, {schedule!r})").first
+    stepper.get_by_role("button", name="Mark").click()
+    shot(stepper, "readme")  # `make picture` takes it from here
     choose_theme(lab, DARK)
-    page = new_page()
+    page = new_page(height=TALL)
     stepper = show(page, lab, cell).first
     shot(stepper, "failure-dark")
     assert axe(page, ".vt") == []
@@ -351,8 +358,9 @@ def test_pictures(new_page, lab):
     shot(stepper, "step-dark")
 
 
-def test_many_cpus_long_listings_long_schedules(page, lab):
+def test_many_cpus_long_listings_long_schedules(new_page, lab):
     """Twenty CPUs, 400 lines and 2,000 steps are drawn without overflow, and the present line and step are in sight."""
+    page = new_page(height=TALL)
     imports = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom benchmarks.large import *\n"
     steppers = show(
         page, lab, imports + "Stepper(TwentyCpus)", "Stepper(LongListing)", "Stepper(Endless, LONG_SCHEDULE)"

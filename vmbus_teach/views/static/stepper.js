@@ -405,8 +405,7 @@ function set(node, name, value) {
 
 // --- drawing --------------------------------------------------------------------------------------------
 
-const KINDS = { irq: "interrupt handler", ipi: "call from another CPU", tasklet: "tasklet", softirq: "RCU callbacks",
-  work: "work item", task: "task", host: "host" };
+const KINDS = { irq: "handler", ipi: "IPI", tasklet: "tasklet", softirq: "RCU callbacks", work: "work item" };
 const IDLE = { irq: "not raised", ipi: "not called", tasklet: "not scheduled", work: "not queued" };
 /** What runs on top of what: handlers above tasklets above tasks. */
 const RANK = { ipi: 0, irq: 1, tasklet: 2, softirq: 3, work: 4, task: 5, host: 5 };
@@ -544,7 +543,7 @@ function drawState(walk) {
     const written = lastWriter(walk, shared);
     const fresh = written > 0 && written === at;
     const old = fresh ? words(known.value(walk.path[at - 1].state, shared)) : "";
-    const by = written ? `${told(walk, written).who}, step ${written}` : "";
+    const by = written ? `${told(walk, written).who} (${written})` : "";
     const next = known.contexts.filter((_, i) => known.position(state, i).touches?.includes(shared)).map((context) => context.name);
     if (about.has(shared)) next.push("what failed");
     rows.push(h("tr", { class: [fresh && "vt-fresh", kind === "field" && "vt-field"].filter(Boolean).join(" ") },
@@ -554,7 +553,7 @@ function drawState(walk) {
   });
   if (!rows.length) return h("p", { class: "vt-empty" }, "This scenario shares no state.");
   return h("table", { class: "vt-state" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col" }, "last changed by"), h("th", { scope: "col", title: "whose next step, or which failed check, looks at it or changes it" }, "next is"))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col", title: "who has changed it last, in which step" }, "changed by"), h("th", { scope: "col", title: "whose next step looks at it or changes it; what failed, if that looks at it" }, "next"))),
     h("tbody", {}, rows));
 }
 
@@ -618,7 +617,7 @@ function drawLogLine(walk, line, track, act, decided, about) {
   a !== b && h("i", { class: "vt-switch", "aria-hidden": "true" }), h("i", { class: step.fails ? "vt-dot vt-failed" : "vt-dot", "aria-hidden": "true" }),
   h("span", { class: "vt-count" }, heard("Step "), String(number), heard(", ")),
   h("span", { class: "vt-who" }, step.who, heard(` on ${lane}: `)),
-  h("span", { class: "vt-mark", "aria-hidden": "true" }, mark),
+  h("span", { class: "vt-mark", "aria-hidden": "true", "data-mark": mark }),
   h("span", { class: "vt-what" }, step.resumed ? "has waited, and goes on" : step.remark || step.text,
     step.remark && !step.resumed && heard(`: ${step.text}`),
     step.gives && h("span", { class: "vt-gives" }, ` = ${step.gives}`), step.waits && h("span", { class: "vt-gives" }, `; it ${step.waits}`)),
