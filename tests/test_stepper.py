@@ -100,6 +100,12 @@ def test_two_scenarios_side_by_side():
     assert [document["scenario"]["title"] for document in stepper.documents] == ["Increments", "LockedIncrements"]
     assert str(stepper.session.scenario) == "Increments"
     assert ask(stepper, pane=1, do="explore")["pane"] == 1
+    stops = "LockedIncrements: the same schedule goes as far as step 1 of 2: worker_1 cannot step now: it spins for"
+    assert stops in repr(stepper) and stops in stepper._repr_mimebundle_()[0]["text/html"]
+    stepper.undo()
+    assert "the same 1 step, and nothing has failed" in repr(stepper)
+    fails_too = Stepper(Increments, "worker_0 worker_1*2 worker_0", beside=Increments)
+    assert "fails here, too: nothing_is_lost" in repr(fails_too)
 
 
 def test_text_of_a_fresh_stepper():

@@ -10,14 +10,18 @@ from html import escape
 
 from ..choices import Choice
 from ..narrate import count, sentence
+from ..schedule import ScheduleError
 from ..session import Session, TraceStep
 
 #: Of a longer schedule, only so many of the last steps are shown.
 SHOWN = 60
 
 
-def as_text(session: Session) -> str:
-    """The steps as a time line with a track per lane, then the state and what could be next."""
+def as_text(session: Session, beside: Session | None = None) -> str:
+    """The steps as a time line with a track per lane, then the state and what could be next.
+
+    ``beside`` is another scenario, on which the same steps are tried.
+    """
     trace = session.trace
     lines = [f"{session.scenario}, after {count(len(trace), 'step')}", *_timeline(trace)]
     width = max((len(name) for name, _ in session.values()), default=0)
@@ -26,7 +30,23 @@ def as_text(session: Session) -> str:
     for choice in session.choices():
         reason = "" if choice.enabled else f" [{choice.reason}]"
         lines.append(f"  {'>' if choice.enabled else 'x'} {choice.word}: {choice.remark or choice.text}{reason}")
+    if beside:
+        lines.append(f"  beside it, {compare(session, beside)}")
     return "\n".join(lines)
+
+
+def compare(session: Session, beside: Session) -> str:
+    """How far the steps of a session go on another scenario, and what comes of them there, in words."""
+    beside.reset()
+    steps = session.trace
+    for number, step in enumerate(steps):
+        try:
+            beside.step(step.choice.word)
+        except ScheduleError as error:
+            return f"{beside.scenario}: the same schedule goes as far as step {number} of {len(steps)}: {error}"
+    if beside.failures:
+        return f"{beside.scenario}: the same schedule fails here, too: {beside.failures[0].message}."
+    return f"{beside.scenario}: the same {count(len(steps), 'step')}, and nothing has failed."
 
 
 def _timeline(trace: tuple[TraceStep, ...]) -> list[str]:
@@ -55,7 +75,7 @@ def _changes(step: TraceStep) -> str:
 # --- HTML --------------------------------------------------------------------------------------------
 
 
-def as_html(session: Session) -> str:
+def as_html(session: Session, beside: Session | None = None) -> str:
     """The same as tables with captions; only tags and styles that JupyterLab and GitHub let through."""
     trace = session.trace
     said = f"{session.scenario}, after {count(len(trace), 'step')}. With a kernel, this is a stepper."
@@ -67,6 +87,8 @@ def as_html(session: Session) -> str:
         parts.append("".join(f"<p>✗ {escape(f'{fault.kind}: {fault.message}')}</p>" for fault in session.failures))
     elif choices := session.choices():
         parts.append(_table("Who could go next", ("who", "does", "or waits"), list(map(_choice, choices))))
+    if beside:
+        parts.append(f"<p>Beside it, {escape(compare(session, beside))}</p>")
     return "".join(parts)
 
 

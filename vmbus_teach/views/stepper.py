@@ -62,6 +62,7 @@ class Stepper(anywidget.AnyWidget):
         shown = [as_scenario(scenario)] + ([] if beside is None else [as_scenario(beside)])
         self.panes = [Pane(one) for one in shown]
         self._session = Session(shown[0], self.panes[0].machine)
+        self._beside = Session(shown[1], self.panes[1].machine) if beside is not None else None
         self._is_at = ("", 0)  # what self._session has followed so far
         if schedule:
             self._session.replay(schedule)
@@ -147,11 +148,11 @@ class Stepper(anywidget.AnyWidget):
     # --- without a browser ----------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return as_text(self.session)
+        return as_text(self.session, self._beside)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         data, *metadata = super()._repr_mimebundle_(**kwargs) or ({},)
-        return ({**data, "text/plain": repr(self), "text/html": as_html(self.session)}, *metadata)
+        return ({**data, "text/plain": repr(self), "text/html": as_html(self.session, self._beside)}, *metadata)
 
 
 class Pane:
