@@ -16,14 +16,12 @@ from vmbus_teach.scenarios.classics import Increments
 from vmbus_teach.scenarios.retarget import PerCpuLists
 from vmbus_teach.views.page import write_page
 
+from .chromium import launch
 from .large import LONG_SCHEDULE, Endless, LongListing, TwentyCpus
 from .table import milliseconds, table
 
 SHIPPED = ("scenario", "in the page", "states", "kB", "start-up, ms")
 CLICKS = ("page", "kB", "drawn, ms", "painted, ms", "90 % within, ms")
-
-#: Without them, a headless browser tries to reach its maker.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 #: Clicks the first step that is possible, else Undo, and takes the time until the browser has painted.
 CLICK = """async (clicks) => {
@@ -32,7 +30,7 @@ CLICK = """async (clicks) => {
   const times = [], stepper = document.querySelector(".vt").stepper;
   for (let i = 0; i < clicks; i++) {
     const steps = document.querySelectorAll(".vt-step:not([aria-disabled])");
-    const button = steps[i % steps.length] ?? document.querySelector("[aria-label='Take the last step back']");
+    const button = steps[i % steps.length] ?? document.querySelector("[title='Take the last step back']");
     const start = performance.now();
     button.click();
     await stepper.turn;
@@ -72,7 +70,7 @@ def clicks(number: int) -> str:
     pages = [(Increments, ""), (PerCpuLists, ""), (TwentyCpus, ""), (LongListing, ""), (Endless, LONG_SCHEDULE)]
     rows = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = launch(play)
         for scenario, schedule in pages:
             path = write_page(scenario, Path(folder, f"{scenario.__name__}.html"), schedule=schedule)
             tab = browser.new_page(viewport={"width": 1200, "height": 900})

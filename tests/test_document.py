@@ -160,7 +160,7 @@ class Reader:
         """(name, before, after) of what setup made, then of interrupts."""
         first, old, new = len(self.contexts), self.fields(before), self.fields(after)
         changed = [i for i, _ in enumerate(self.shared) if old[first + i] != new[first + i]]
-        setup = [i for i in changed if self.shared[i]["kind"] in KINDS_OF_SETUP]
+        setup = [i for i in changed if self.shared[i]["kind"] in KINDS_OF_SETUP and self.shared[i]["kind"] != "heap"]
         lines = [i for i in changed if self.shared[i]["kind"] == "interrupt"]
         return tuple((self.shared[i]["name"], self.value(before, i), self.value(after, i)) for i in setup + lines)
 
@@ -218,17 +218,17 @@ class Reader:
         return lines
 
     def handover(self, earlier, previous, now, who):
-        """How control left the one before, if it has more to do and does not wait."""
+        """How control left the one before, if it has more to do and need not wait."""
         was, name = previous[0], self.contexts[previous[0]]["name"]
         then = self.position(now, was).get("next", "")
-        if not then or self.begins_to_wait(previous):
+        if not then or any(stuck == was for stuck, *_ in self.states[str(now)][3]):
             return []
         here, there = self.lane(earlier[0], was), self.lane(now, who)
-        how = f"{name} is stopped"
+        how = ""
         if here == there and self.lanes[here]["kind"] != "host":
             arrives = self.contexts[who]["kind"] in ("irq", "ipi")
             how = f"{self.lanes[here]['name']} is interrupted in {name}" if arrives else f"{name} is preempted"
-        return [f"      {how} before it {then}"]
+        return [f"      {how} before it {then}" if how else f"      before {name} {then}"]
 
 
 # --- scenarios that have everything --------------------------------------------------------------------
@@ -417,7 +417,7 @@ def complete_document(scenario):
     """A document with every state, and with what a search has found."""
     document = document_of(scenario)
     assert document.expand_all(ENOUGH_STATES)
-    document.explored(explore_machine(document.machine, ENOUGH_STATES))
+    document.add(explore_machine(document.machine, ENOUGH_STATES))
     return document
 
 
@@ -478,7 +478,8 @@ def compare_choices(session, reader, number):
 def compare_step(reader, before, move, step):
     """What a step was, and what it did."""
     assert reader.changes(before, move[2]) == step.changes
-    assert reader.gives(move) == (None if step.result is None else show(step.result))
+    told = step.result is not None or (move[1] != -1 and step.operation.chooses)
+    assert reader.gives(move) == (show(step.result) if told else None)
     assert reader.failed(move) == (step.fault.message if step.fault else "")
     assert ("resumed" in reader.position(before, move[0])) == step.resumed
     assert reader.position(move[2], move[0]).get("next", "") == step.next
@@ -542,7 +543,7 @@ def test_the_fates_are_those_of_the_exploration(name):
     document = document_of(scenario)
     complete = document.expand_all(SOME_STATES)
     result = explore_machine(document.machine, SOME_STATES)
-    document.explored(result)
+    document.add(result)
     reader, session = Reader(document.content()), Session(scenario)
     assert reader.complete == complete
     assert not complete or len(reader.states) == len(reader.fates)
@@ -593,7 +594,7 @@ def test_news_put_together_are_the_whole(name):
         if len(reader.states) > SOME_STATES // 4:
             break
     assert not document.complete or not waiting
-    document.explored(explore_machine(document.machine, SOME_STATES))
+    document.add(explore_machine(document.machine, SOME_STATES))
     reader.take(document.news())
     assert reader.whole() == Reader(document.content()).whole()
     nothing = document.news()
@@ -659,7 +660,7 @@ def test_identical_tasks_are_told_apart():
 def test_the_exploration_must_be_of_the_same_machine():
     """Another machine numbers its states otherwise."""
     with pytest.raises(AssertionError, match="another machine"):
-        document_of(Increments()).explored(explore_machine(Machine(Increments(), width=32), 100))
+        document_of(Increments()).add(explore_machine(Machine(Increments(), width=32), 100))
 
 
 # --- particular cases ------------------------------------------------------------------------------------------
@@ -786,7 +787,7 @@ def test_the_schema_fits(name):
     document.expand_around(0, 2)
     CHECK_NEWS.validate(json.loads(json.dumps(document.news())))
     document.expand_all(ENOUGH_STATES)
-    document.explored(explore_machine(document.machine, ENOUGH_STATES))
+    document.add(explore_machine(document.machine, ENOUGH_STATES))
     news = json.loads(json.dumps(document.news()))
     CHECK_NEWS.validate(news)
     assert not CHECK.is_valid(news)

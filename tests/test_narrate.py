@@ -32,7 +32,7 @@ def test_a_whole_story():
         "",
         "worker_0:",
         "   1  reads the counter: READ_ONCE(count) gives 0",
-        "      worker_0 is stopped before it writes back one more",
+        "      before worker_0 writes back one more",
         "worker_1:",
         "   2  reads the counter: READ_ONCE(count) gives 0",
         "   3  writes back one more: WRITE_ONCE(count, 1)   [count 0 -> 1]",

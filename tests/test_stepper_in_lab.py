@@ -90,16 +90,16 @@ def test_step_undo_find_and_jump(page, lab):
         step(stepper, word)
     expect(status(stepper)).to_contain_text("nothing_is_lost does not hold at the end: 1 of 2 are left")
     expect(status(stepper)).to_contain_text("Decided in step 2: worker_1 reads the counter.")
-    stepper.get_by_role("button", name="Take the last step back").click()
+    stepper.get_by_role("button", name="Undo").click()
     expect(status(stepper)).to_contain_text("Step 3, worker_0: writes back one more")
     stepper.locator(".vt-row").nth(0).click()
     expect(stepper.locator(".vt-row[aria-current]")).to_have_text(re.compile("^Step 1, worker_0"))
     page.wait_for_timeout(200)  # the page reports where it is when it has been painted
     run_cell(page, "cell-2")
     assert outputs(page)["cell-2"][0]["text"] == "('worker_0',)\n"
-    stepper.get_by_role("button", name="Search every interleaving").click()
+    stepper.get_by_role("button", name="Find a failure").click()
     expect(stepper.locator(".vt-row")).to_have_count(4)
-    expect(status(stepper)).to_contain_text("✗ at_end")
+    expect(status(stepper)).to_contain_text("✗ wrong at the end")
 
 
 def test_what_python_does_is_on_the_page(page, lab):
@@ -132,7 +132,7 @@ def test_what_waits_says_why(page, lab):
 def test_a_schedule_is_pasted_and_a_wrong_one_gets_its_sentence(page, lab):
     """What fits is played, what does not says at which step and what would be possible; nothing is lost."""
     stepper = show(page, lab, "Stepper(Increments, 'worker_0')").first
-    stepper.get_by_role("button", name="Paste a schedule").click()
+    stepper.get_by_role("button", name="Paste").click()
     for text, said in (
         ("worker_0*3", "step 3 of 3 of the schedule does not fit: worker_0 has nothing to do now."),
         ("worker_0 * 3", "'*' is no step of a schedule."),
@@ -228,7 +228,7 @@ def test_axe_finds_nothing_serious(page, lab):
         page.keyboard.press(key)
     page.keyboard.press("Escape")
     assert axe(page, ".vt") == []
-    stepper.get_by_role("button", name="Search every interleaving").click()
+    stepper.get_by_role("button", name="Find a failure").click()
     expect(status(stepper)).to_contain_text("✗")
     assert axe(page, ".vt") == []
 
@@ -340,7 +340,7 @@ def test_pictures(new_page, lab):
         overflow = "stepper => stepper.scrollWidth - stepper.clientWidth"
         assert stepper.evaluate(overflow) <= 0, name
         for _ in range(6):
-            stepper.get_by_role("button", name="Take the last step back").click()
+            stepper.get_by_role("button", name="Undo").click()
         shot(stepper, f"step-{name}")
         assert stepper.evaluate(overflow) <= 0, name
     page = new_page(height=TALL)
@@ -354,7 +354,7 @@ def test_pictures(new_page, lab):
     shot(stepper, "failure-dark")
     assert axe(page, ".vt") == []
     for _ in range(6):
-        stepper.get_by_role("button", name="Take the last step back").click()
+        stepper.get_by_role("button", name="Undo").click()
     shot(stepper, "step-dark")
 
 

@@ -49,7 +49,7 @@ def options(machine: Machine, state: int) -> Iterator[tuple[Choice, Move | None]
         if position.phase > 0:
             about = f"has waited, and goes on after {text}"
         for move in outcome:
-            told = move.alternative is not None and move.result is not None
+            told = move.alternative is not None and (move.result is not None or position.operation.chooses)
             gives = f" gives {show(move.result)}" if told else ""
             yield Choice(move.word, context.name, text + gives, about, place, True), move
 

@@ -39,7 +39,7 @@ FATES = {IMPOSSIBLE: "0", POSSIBLE: "1", CERTAIN: "2", UNKNOWN: "-"}
 
 NOBODY = -1
 
-#: How many states are sent when a front end asks for one: some milliseconds' worth.
+#: About how many states are looked at when a front end asks for one: some milliseconds' worth.
 AT_ONCE = 200
 
 
@@ -72,7 +72,6 @@ class Document:
         self._values: list[list[Any]] = [[] for _ in machine.shared]
         self._positions.number(None, {})  # number 0: the context does nothing
         self._states = Table()
-        self._known: list[State] = []
         self._parents: list[int] = []
         self._entries: dict[int, list[Any]] = {}
         self._races = DataRaces(machine)
@@ -87,9 +86,8 @@ class Document:
     def meet(self, state: State, parent: int) -> int:
         """The number of a state, which may be new and is then first met on the way from ``parent``."""
         if not self._states.knows(state):
-            self._known.append(state)
             self._parents.append(parent)
-        return self._states.number(state, parent)
+        return self._states.number(state)
 
     def expand(self, number: int) -> list[int]:
         """Enters what can come after a state, if that is not known yet; returns the numbers of what follows."""
@@ -99,16 +97,18 @@ class Document:
 
     def expand_around(self, number: int, most: int = AT_ONCE) -> None:
         """Also what can come after the next steps, so that few of them have to wait for an answer."""
-        near = [number]
+        near, seen = [number], {number}
         for state in near:  # grows
-            if len(near) > most:
+            if len(near) > most and state != number:
                 break
-            near += [follower for follower in self.expand(state) if follower not in self._entries]
+            new = [follower for follower in self.expand(state) if follower not in seen]
+            seen.update(new)
+            near += new
 
     def expand_all(self, most: int) -> bool:
         """Enters every reachable state, if there are no more than ``most``; whether all of them are in."""
         number = 0
-        while number < len(self._known) <= most:
+        while number < len(self._states.items) <= most:
             self.expand(number)
             number += 1
         return self.complete
@@ -116,7 +116,7 @@ class Document:
     @property
     def complete(self) -> bool:
         """Whether every reachable state is in it."""
-        return len(self._entries) == len(self._known)
+        return len(self._entries) == len(self._states.items)
 
     def follow(self, words: tuple[str, ...]) -> list[int]:
         """Enters the states along a schedule, as far as it fits; returns their numbers, the start included."""
@@ -137,13 +137,14 @@ class Document:
 
     def _entry(self, number: int) -> list[Any]:
         """[parent, what differs from it, moves, waits, faults, sightings]: see docs/format.md."""
-        machine, (state, fault) = self.machine, self._known[number]
+        machine, (state, fault) = self.machine, self._states.items[number]
         faults = (fault,) if fault else failures_of(machine, state)
         moves: list[list[int]] = []
         waits: list[list[Any]] = []
         # Where nobody can go on, who waits for whom is what a reader wants to see.
         goes_on = not faults or faults[0].kind == "deadlock"
-        for context, outcome in machine.moves(state) if goes_on else ():
+        # All of them first: a program may turn out to be wrong, and then nothing is entered.
+        for context, outcome in list(machine.moves(state)) if goes_on else ():
             who = machine.context_index[context]
             if isinstance(outcome, Blocked):
                 on = [machine.context_index[other] for other in outcome.on]
@@ -161,8 +162,10 @@ class Document:
         ]
 
     def _move(self, number: int, who: int, move: Move) -> list[int]:
-        to = self.meet((self._known[number][0] + move.delta, move.fault), number)
-        gives = NOBODY if move.result is None else self._texts.number(show(move.result))
+        to = self.meet((self._states.items[number][0] + move.delta, move.fault), number)
+        operation = self.machine.operation(self._states.items[number][0], move.context)
+        told = move.result is not None or (move.alternative is not None and bool(operation and operation.chooses))
+        gives = self._texts.number(show(move.result)) if told else NOBODY
         return [who, NOBODY if move.alternative is None else move.alternative, to, gives]
 
     def _difference(self, number: int) -> list[int]:
@@ -170,8 +173,8 @@ class Document:
 
         The fields are those of the machine: where every context stands, then every piece of shared state.
         """
-        machine, (state, _), parent = self.machine, self._known[number], self._parents[number]
-        changed = state ^ (0 if parent == NOBODY else self._known[parent][0])
+        machine, (state, _), parent = self.machine, self._states.items[number], self._parents[number]
+        changed = state ^ (0 if parent == NOBODY else self._states.items[parent][0])
         found: list[int] = []
         field = 0
         while changed:
@@ -214,7 +217,8 @@ class Document:
 
     def _fault(self, fault: Fault, state: int) -> int:
         machine = self.machine
-        failed = [p for p in (*machine.invariants, *machine.at_ends) if p.name == fault.where]
+        properties = (*machine.invariants, *machine.at_ends)
+        failed = [p for p in properties if (p.kind, p.name) == (fault.kind, fault.where)]
         about = sorted({self._shared[shared] for p in failed for shared in p.reads()})
         if fault.kind == "deadlock":
             waiting = (machine.operation(state, context) for context, _ in machine.moves(state))
@@ -239,7 +243,7 @@ class Document:
 
     # --- what explore knows ---------------------------------------------------------------
 
-    def explored(self, result: Exploration) -> None:
+    def add(self, result: Exploration) -> None:
         """Adds the verdict, the failures, and for each state whether a failure behind it is possible.
 
         ``result`` must come from the same machine (``explore_machine``).
@@ -266,8 +270,9 @@ class Document:
 
     def _fates_of_all(self) -> str:
         if self._exploration is not None:
-            for state, fault in self._known[len(self._fates) :]:
-                self._fates.append(FATES[CERTAIN if fault else self._exploration.fate(state)])
+            for state, fault in self._states.items[len(self._fates) :]:
+                failed = fault or (not self._exploration.complete and failures_of(self.machine, state))
+                self._fates.append(FATES[CERTAIN if failed else self._exploration.fate(state)])
         return "".join(self._fates)
 
     # --- as JSON --------------------------------------------------------------------------

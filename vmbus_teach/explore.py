@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from .checkers.properties import View
@@ -23,6 +24,9 @@ from .schedule import Schedule
 from .search import Progress, StopButton, search
 from .session import Session, as_scenario
 from .shortest import shortest
+
+#: How many arrangements of identical tasks are looked up after a search that was cut short.
+TRIED = 100
 
 __all__ = ["Exploration", "Failure", "Progress", "explore"]
 
@@ -73,7 +77,9 @@ class Exploration:
 
         "Certain" means that no way leads around it. Data races, which end no schedule, don't count.
         """
-        known = (self.graph.numbers.get(same) for same, _ in self.machine.arrangements(state))
+        # After a search that was cut short, a state may be missing, and all its arrangements would be tried in vain.
+        ways = self.machine.arrangements(state)
+        known = (self.graph.numbers.get(same) for same, _ in (ways if self.complete else islice(ways, TRIED)))
         number = next((number for number in known if number is not None), None)
         if number is None or (not self.complete and number >= self.graph.expanded):
             return UNKNOWN

@@ -44,14 +44,14 @@ def _what(step: TraceStep) -> str:
 
 
 def _handover(before: TraceStep, after: TraceStep) -> list[str]:
-    """How control left ``before``'s context, if it has more to do and does not wait."""
-    if not before.next or before.waits:
+    """How control left ``before``'s context, if it has more to do and need not wait."""
+    if not before.next or before.stuck:
         return []
     who = before.choice.context
-    how = f"{who} is stopped"
+    how = ""  # on another CPU: it is not stopped, only later
     if after.cpu == before.cpu and after.cpu:
-        how = f"{before.cpu} is interrupted in {who}" if after.kind in ("irq", "ipi") else f"{who} is preempted"
-    return [f"      {how} before it {before.next}"]
+        how = f"{before.cpu} is interrupted in {who} " if after.kind in ("irq", "ipi") else f"{who} is preempted "
+    return [f"      {how}before {who if not how else 'it'} {before.next}"]
 
 
 def count(number: int, what: str, plural: str = "s") -> str:

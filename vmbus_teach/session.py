@@ -17,6 +17,7 @@ from .checkers.data_race import DataRaces
 from .checkers.properties import View
 from .choices import Choice, about_to, failures_of, options
 from .kernel.base import Context, Operation, show
+from .kernel.heap import Struct
 from .kernel.interrupts import Interrupt
 from .machine import Machine
 from .outcome import Blocked, Fault, Move
@@ -32,7 +33,8 @@ class TraceStep:
 
     ``changes`` lists (name, before, after), in words; ``result`` is what the operation gave to the
     program. An operation that has to wait takes two steps: in the first it begins, and ``waits`` says
-    what for; the second is ``resumed``. ``next`` is what the context would do next, "" if nothing.
+    what for; the second is ``resumed``. ``next`` is what the context would do next, "" if nothing; ``stuck`` says that
+    it has to wait with that.
     """
 
     choice: Choice
@@ -45,6 +47,7 @@ class TraceStep:
     waits: str = ""
     resumed: bool = False
     next: str = ""
+    stuck: bool = False
 
 
 class Session:
@@ -99,7 +102,7 @@ class Session:
 
     def sightings(self) -> tuple[Fault, ...]:
         """The failures of the present state, and the data races seen in it, which end no schedule."""
-        return self.failures + tuple(DataRaces(self.machine).look(self.number))
+        return self.failures or tuple(DataRaces(self.machine).look(self.number))
 
     def choices(self) -> tuple[Choice, ...]:
         """Every context that has something to do: its next step, or why it must wait."""
@@ -148,6 +151,7 @@ class Session:
             "" if move.fault else self._waits(after, index),
             position.phase > 0,
             about_to(self.machine.position(after, index)),
+            move.fault is None and self._is_stuck(after, move.context),
         )
         self._steps[self._at :] = [step]
         self._states[self._at + 1 :] = [after]
@@ -224,6 +228,10 @@ class Session:
         said = (f"there is no context {word!r} in {self.scenario}.", meant(word, names), _possible(open_now))
         raise ScheduleError(" ".join(filter(None, said)))
 
+    def _is_stuck(self, state: int, context: Context) -> bool:
+        """Whether a context has something to do and must wait."""
+        return any(who is context and isinstance(outcome, Blocked) for who, outcome in self.machine.moves(state))
+
     def _waits(self, state: int, index: int) -> str:
         """What the context waits for, if its last operation has only begun."""
         position = self.machine.position(state, index)
@@ -236,7 +244,8 @@ class Session:
     def _changes(self, before: int, after: int) -> tuple[tuple[str, str, str], ...]:
         """What a step changed of the state that setup made, and of the interrupts."""
         machine = self.machine
-        shown = [*self.scenario.cast.named, *(s for s in machine.shared if isinstance(s, Interrupt))]
+        named = [shared for shared in self.scenario.cast.named if not isinstance(shared, Struct)]  # a mere count
+        shown = [*named, *(s for s in machine.shared if isinstance(s, Interrupt))]
         both = ((shared, machine.value(before, shared), machine.value(after, shared)) for shared in shown)
         return tuple((s.name, s.show(old), s.show(new)) for s, old, new in both if key(old) != key(new))
 

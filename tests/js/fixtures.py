@@ -54,7 +54,7 @@ def of_scenario(name, scenario):
     if not document.expand_all(ENOUGH_STATES):
         return None
     result = explore_machine(machine, ENOUGH_STATES)
-    document.explored(result)
+    document.add(result)
     failures = [failure.schedule.steps for failure in result.failures]
     ways = [at_random(scenario, machine, random) for _ in range(2)] + failures[:3]
     return {
@@ -105,10 +105,11 @@ def state(session, result):
 def step(session):
     """What the last step did, and who has written what until now."""
     last = session.trace[-1]
+    told = last.result is not None or " gives None" in last.choice.text
     writers = {name: number for number, one in enumerate(session.trace, 1) for name, _, _ in one.changes}
     return {
         "sentence": sentence(last), "changes": last.changes, "waits": last.waits, "resumed": last.resumed,
-        "gives": "" if last.result is None else show(last.result), "next": last.next, "writers": writers,
+        "gives": show(last.result) if told else "", "next": last.next, "writers": writers,
         "fails": last.fault.message if last.fault else "",
     }
 

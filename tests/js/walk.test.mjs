@@ -148,17 +148,17 @@ test("Where another scenario fails or goes another way it tells the same as if i
   }
 });
 
-test("A handover is told as what it is: stopped elsewhere, preempted, or interrupted on the same CPU", () => {
+test("A handover is told as what it is: on another CPU, preempted, or interrupted on the same CPU", () => {
   const known = {
     lanes: [{ name: "CPU 0", kind: "cpu" }, { name: "CPU 1", kind: "cpu" }, { name: "host", kind: "host" }],
     contexts: ["task", "irq", "ipi", "tasklet", "host"].map((kind) => ({ kind })),
   };
-  const before = { context: 0, who: "task", lane: 0, next: "does x", waits: "" };
+  const before = { context: 0, who: "task", lane: 0, next: "does x", stuck: false };
   const said = (context, lane, more = {}) => handover(known, { ...before, ...more }, { context, lane });
   assert.equal(said(1, 0), "CPU 0 is interrupted in task before it does x");
   assert.equal(said(2, 0), "CPU 0 is interrupted in task before it does x");
   assert.equal(said(3, 0), "task is preempted before it does x");
-  assert.equal(said(1, 1), "task is stopped before it does x");
-  assert.equal(said(4, 2, { lane: 2 }), "task is stopped before it does x");
-  for (const nothing of [said(0, 0), said(1, 0, { next: "" }), said(1, 0, { waits: "waits for y" })]) assert.equal(nothing, "");
+  assert.equal(said(1, 1), "before task does x");
+  assert.equal(said(4, 2, { lane: 2 }), "before task does x");
+  for (const nothing of [said(0, 0), said(1, 0, { next: "" }), said(1, 0, { stuck: true })]) assert.equal(nothing, "");
 });

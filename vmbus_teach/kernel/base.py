@@ -220,6 +220,8 @@ class Operation:
     ordering: ClassVar[str] = ""
     #: Which memory access it is, if any: "r", "w", "rw".
     access: ClassVar[str] = ""
+    #: What it gives is what was chosen, so that None says something, too.
+    chooses: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -357,6 +357,7 @@ class choose(Operation):
 
     values: tuple[Any, ...]
     host: ClassVar[bool] = True
+    chooses: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, tuple) or not self.values:

@@ -18,12 +18,14 @@ import traitlets
 from ..document import Document
 from ..explore import Exploration, explore_machine
 from ..machine import Machine
+from ..narrate import count
 from ..scenario import Scenario
-from ..schedule import Schedule
+from ..schedule import Schedule, ScheduleError
 from ..session import Session, as_scenario
 from .fallback import as_html, as_text
 
-#: A scenario with no more states than this is shipped as a whole: 0.2 MB, and 0.15 s to begin with, at most.
+#: A scenario with no more states than this is shipped as a whole: 0.2 MB, and 0.15 s to begin with, at most. Of a
+#: larger one, those that are known when so many have been met.
 SHIPPED = 2_000
 
 #: How many states a search from the page looks at, so that a huge scenario does not block it for long.
@@ -44,7 +46,7 @@ class Stepper(anywidget.AnyWidget):
     _esm = STATIC / "stepper.js"
     _css = STATIC / "stepper.css"
 
-    #: Every stepper that is still in use.
+    #: Every stepper that has not been closed.
     alive: ClassVar[WeakSet[Stepper]] = WeakSet()
 
     documents: traitlets.List[dict[str, Any]] = traitlets.List(read_only=True).tag(sync=True)
@@ -64,7 +66,7 @@ class Stepper(anywidget.AnyWidget):
         self._session = Session(shown[0], self.panes[0].machine)
         self._beside = Session(shown[1], self.panes[1].machine) if beside is not None else None
         self._is_at = ("", 0)  # what self._session has followed so far
-        if schedule:
+        if schedule is not None and schedule != "":
             self._session.replay(schedule)
             for pane in self.panes:
                 pane.document.follow(self._session.schedule.steps)
@@ -108,9 +110,15 @@ class Stepper(anywidget.AnyWidget):
         return self.panes[0].explored()
 
     def find_a_failure(self, which: int = 0) -> None:
-        """Loads the schedule that shows failure number ``which`` best; nothing if there is none."""
-        if self.exploration.failures:
-            self.replay(Schedule(self.exploration.failures[which].schedule.steps))
+        """Loads the schedule that shows failure number ``which`` (from 0) best; nothing if there is none at all.
+
+        Raises ScheduleError if there are fewer.
+        """
+        failures = self.exploration.failures
+        if failures and which not in range(len(failures)):
+            raise ScheduleError(f"there is no failure number {which}: {count(len(failures), 'failure')}, from 0.")
+        if failures:
+            self.replay(Schedule(failures[which].schedule.steps))
 
     def _move(self, action: Callable[[Session], object]) -> None:
         action(self.session)
@@ -129,7 +137,11 @@ class Stepper(anywidget.AnyWidget):
     # --- for the page -------------------------------------------------------------------------
 
     def _hear(self, _: Any, request: dict[str, Any], __: Any) -> None:
-        """Answers the page: what can come after a state, along a schedule, or what a search found."""
+        """Answers the page: what can come after a state, along a schedule, or what a search found.
+
+        "nothing" only asks whether there is somebody. A program can turn out to be wrong in a state that nobody
+        has reached before: then the answer is what the error says.
+        """
         pane = self.panes[request["pane"]]
         answer: dict[str, Any] = {"id": request["id"], "pane": request["pane"]}
         try:
@@ -140,9 +152,11 @@ class Stepper(anywidget.AnyWidget):
                     pane.document.follow(tuple(request["steps"]))
                 case "explore":
                     pane.explored()
-        except Exception as error:  # a program can be wrong in a state that nobody had reached; the page says so
+                case "nothing":
+                    pass
+            answer["news"] = pane.document.news(request["known"])
+        except Exception as error:
             answer["error"] = str(error) or type(error).__name__
-        answer["news"] = pane.document.news(request["known"])
         self.send(answer)
 
     # --- without a browser ----------------------------------------------------------------------
@@ -169,5 +183,5 @@ class Pane:
         """What a search of the scenario finds; the document then knows it, too."""
         if self._exploration is None:
             self._exploration = explore_machine(self.machine, SEARCHED)
-            self.document.explored(self._exploration)
+            self.document.add(self._exploration)
         return self._exploration

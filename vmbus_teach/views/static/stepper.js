@@ -12,6 +12,7 @@
 //     Stepper    puts them together and listens to keys and buttons; `render` is the door for anywidget
 
 const NOBODY = -1;
+const GAP = "Something that the kernel sent is missing here. Run the cell again.";
 
 // --- Known --------------------------------------------------------------------------------------
 
@@ -37,6 +38,8 @@ export class Known {
   add(news) {
     for (const name of ["texts", "listings", "positions", "faults"]) append(this[name], news[name]);
     news.values.forEach((items, i) => append(this.values[i], items));
+    const missing = ([parent]) => parent !== NOBODY && !this.has(parent) && !(parent in news.states);
+    if (Object.values(news.states).some(missing)) throw new Error(GAP);
     for (const [number, entry] of Object.entries(news.states)) this.states.set(Number(number), entry);
     this.complete ||= news.complete;
     if (news.fates.length > this.fates.length) this.fates = news.fates;
@@ -90,7 +93,7 @@ export class Known {
 }
 
 function append(table, { from, items }) {
-  if (from > table.length) throw new Error("Something that the kernel sent is missing here. Run the cell again.");
+  if (from > table.length) throw new Error(GAP);
   for (let i = table.length - from; i < items.length; i++) table.push(items[i]);
 }
 
@@ -269,7 +272,10 @@ export function randomFrom(seed) {
 
 // --- telling --------------------------------------------------------------------------------------------
 
-const SHOWN = new Set(["state", "lock", "object", "field", "heap", "interrupt"]);
+const SHOWN = new Set(["state", "lock", "object", "field", "interrupt"]);
+
+/** Whether a failure is one of the step that led there, and not of the state. */
+const isOfTheStep = ({ kind }) => !["invariant", "at_end", "deadlock", "leak"].includes(kind);
 
 /** What step number `i` of a walk did, in words. Kept on the path, so it is made once. */
 export function told(walk, i) {
@@ -283,6 +289,7 @@ function tell(known, before, { state, move }) {
   const result = gives === NOBODY ? "" : known.texts[gives];
   const lane = from.lane ?? (known.contexts[context].lane === NOBODY ? to.lane : known.contexts[context].lane);
   const wait = to.resumed ? known.waits(state).find(([who]) => who === context) : null;
+  const failures = known.failures(state);
   const changes = [];
   const a = known.fields(before), b = known.fields(state), offset = known.contexts.length;
   known.shared.forEach(({ name, kind }, s) => {
@@ -290,11 +297,11 @@ function tell(known, before, { state, move }) {
     changes.push({ shared: s, name, before: words(known.value(before, s)), after: words(known.value(state, s)) });
   });
   return {
-    context, who: known.contexts[context].name, lane: lane ?? 0, word: known.word(move),
+    context, who: known.contexts[context].name, lane: lane ?? 0,
     text: from.text, remark: from.remark, resumed: Boolean(from.resumed), gives: result, changes,
-    touches: from.touches ?? [], next: to.next ?? "",
-    waits: wait ? known.texts[wait[1]] : to.resumed ? "waits" : "",
-    fails: known.failures(state).map((fault) => fault.message).join("; "),
+    next: to.next ?? "", stuck: known.waits(state).some(([who]) => who === context),
+    waits: failures.some(isOfTheStep) ? "" : wait ? known.texts[wait[1]] : to.resumed ? "waits" : "",
+    fails: failures.map((fault) => fault.message).join("; "), races: known.sightings(state).map((fault) => fault.message).join("; "),
   };
 }
 
@@ -306,13 +313,13 @@ export function sentence(step) {
 
 export const changed = (step) => step.changes.map((c) => `${c.name} ${c.before} → ${c.after}`).join(", ");
 
-/** How control left one context for another, if the one has more to do and does not wait; else "". */
+/** How control left one context for another, if the one has more to do and need not wait; else "". */
 export function handover(known, before, after) {
-  if (before.context === after.context || !before.next || before.waits) return "";
+  if (before.context === after.context || !before.next || before.stuck) return "";
   const lane = known.lanes[after.lane], kind = known.contexts[after.context].kind;
   const same = before.lane === after.lane && lane.kind !== "host";
-  const how = !same ? `${before.who} is stopped`
-    : kind === "irq" || kind === "ipi" ? `${lane.name} is interrupted in ${before.who}` : `${before.who} is preempted`;
+  if (!same) return `before ${before.who} ${before.next}`;      // on another CPU it is not stopped, only later
+  const how = kind === "irq" || kind === "ipi" ? `${lane.name} is interrupted in ${before.who}` : `${before.who} is preempted`;
   return `${how} before it ${before.next}`;
 }
 
@@ -414,6 +421,7 @@ const FATES = {
   1: { shape: "◐", word: "possible", long: "behind this step a failure is possible" },
   2: { shape: "●", word: "certain", long: "behind this step a failure is certain" },
 };
+const UNKNOWN = { shape: "?", word: "not known", long: "the search was cut short before it knew what is behind this step" };
 const LINES = 14;        // of a listing, before it scrolls
 const ROW = 24;          // height of a line of the log, in pixels, as in the style sheet
 const ROWS = 14;         // of the log, before it scrolls
@@ -471,17 +479,18 @@ function drawSlot(walk, context, { choices, keys, marks, act, compact }) {
   const mine = choices.filter((choice) => choice.context === context);
   const open = mine.some((choice) => choice.move);
   const waiting = mine.find((choice) => !choice.move);
-  return h("div", { class: open ? "vt-slot vt-open" : "vt-slot vt-waits", key: `slot${context}` },
+  return h("div", { class: open ? "vt-slot vt-open" : "vt-slot", key: `slot${context}` },
     h("div", { class: "vt-slot-head" }, head,
       h("span", { class: "vt-buttons" },
         mine.map((choice) => drawChoice(walk, choice, mine.length > 1, keys, marks, act)),
-        act && open && mine.length === 1 && h("button", {
-          type: "button", class: "vt-button vt-run", title: `Run ${name} until it has to wait`,
-          "aria-label": `Run ${name} until it has to wait`, onclick: () => act.run(context),
+        act && mine.length === 1 && h("button", {
+          type: "button", class: "vt-button", title: `Run ${name} until it has to wait`, "aria-disabled": open ? null : "true",
+          "aria-label": `Run ${name} until it has to wait`, onclick: () => open && act.run(context),
         }, "Run"))),
     resumed && open ? h("div", { class: "vt-remark" }, "has waited, and goes on") : remark && h("div", { class: "vt-remark" }, remark),
     h("div", { class: "vt-next" }, code(text)),
     waiting && h("div", { class: "vt-why" }, waiting.reason),
+    walk.failures.some(isOfTheStep) && walk.path[walk.at].move?.[0] === context && h("div", { class: "vt-failed-here" }, "✗ failed in this step"),
     places.length > 0 && (open || !compact) && drawListing(known, places, compact || !open));
 }
 
@@ -491,17 +500,17 @@ function drawChoice(walk, choice, several, keys, marks, act) {
   const { text, remark } = known.position(walk.state, choice.context);
   const gives = choice.move && choice.move[3] !== NOBODY ? known.texts[choice.move[3]] : "";
   const key = keys.get(choice.context);
-  const fate = marks && choice.move ? FATES[known.fate(choice.move[2])] : null;
+  const fate = marks && choice.move ? FATES[known.fate(choice.move[2])] ?? UNKNOWN : null;
   const face = !choice.move ? "Waits" : several && gives ? `Step: ${gives}` : "Step";
-  const label = `${face} ${name}: ${choice.move ? remark || text : choice.reason}`;
-  return [
-    fate && h("span", { class: `vt-fate vt-fate-${fate.word}`, title: fate.long }, h("span", { "aria-hidden": "true" }, fate.shape), " ", fate.word),
+  const label = choice.move ? `${face} ${name}: ${remark || text}` : `${face}: ${name} ${choice.reason}`;
+  // The button comes first, so that it stays the same element when a mark appears; the style sheet puts the mark before it.
+  return h("span", { class: "vt-choice" },
     act && h("button", {
-      type: "button", class: "vt-button vt-step", "data-word": choice.word, "data-key": key, "aria-disabled": choice.move ? null : "true",
-      "aria-label": fate ? `${label} (${fate.long})` : label, title: choice.move ? "" : choice.reason,
-      onclick: () => act.step(choice.word),
+      type: "button", class: "vt-button vt-step", "data-word": choice.word, "data-key": several ? null : key,
+      "aria-disabled": choice.move ? null : "true", "aria-label": fate ? `${label} (${fate.long})` : label,
+      title: choice.move ? "" : choice.reason, onclick: () => act.step(choice.word),
     }, face),
-  ];
+    fate && h("span", { class: `vt-fate vt-fate-${fate.word}`, title: fate.long }, h("span", { "aria-hidden": "true" }, fate.shape), " ", fate.word));
 }
 
 /** The functions that a context is in, and the source of the innermost one with its line marked. */
@@ -539,21 +548,22 @@ function drawState(walk) {
     if (!["state", "lock", "object", "field"].includes(kind)) return;
     const thing = kind === "object" ? shared : owner;
     if (thing !== undefined && words(known.value(state, thing)) === "not allocated") return;
+    const part = kind === "state" && known.shared.some((whole) => whole.kind === "state" && name.startsWith(`${whole.name}.`));
+    if (part && !lastWriter(walk, shared)) return;        // how a tasklet and the like work inside
     const value = words(known.value(state, shared));
     const written = lastWriter(walk, shared);
     const fresh = written > 0 && written === at;
     const old = fresh ? words(known.value(walk.path[at - 1].state, shared)) : "";
     const by = written ? `${told(walk, written).who} (${written})` : "";
     const next = known.contexts.filter((_, i) => known.position(state, i).touches?.includes(shared)).map((context) => context.name);
-    if (about.has(shared)) next.push("what failed");
     rows.push(h("tr", { class: [fresh && "vt-fresh", kind === "field" && "vt-field"].filter(Boolean).join(" ") },
-      h("th", { scope: "row" }, name),
+      h("th", { scope: "row" }, about.has(shared) && h("span", { class: "vt-asked", title: "what failed looks at this" }, "✗ "), name),
       h("td", {}, fresh && h("span", { class: "vt-old" }, h("s", {}, old), " → "), h("span", { class: "vt-value" }, value)),
       h("td", { class: "vt-by" }, by), h("td", { class: "vt-by" }, next.join(", "))));
   });
   if (!rows.length) return h("p", { class: "vt-empty" }, "This scenario shares no state.");
   return h("table", { class: "vt-state" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col", title: "who has changed it last, in which step" }, "changed by"), h("th", { scope: "col", title: "whose next step looks at it or changes it; what failed, if that looks at it" }, "next"))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "shared state"), h("th", { scope: "col" }, "value"), h("th", { scope: "col", title: "who has changed it last, in which step" }, "changed by"), h("th", { scope: "col", title: "whose next step looks at it or changes it" }, "next"))),
     h("tbody", {}, rows));
 }
 
@@ -604,19 +614,19 @@ function drawLogLine(walk, line, track, act, decided, about) {
   const { step, number } = line;
   const decision = decided.get(number);
   const a = track(line.from), b = track(step.lane);
-  const told = sentence(step), what = changed(step);
+  const said = sentence(step), what = changed(step);
   const near = step.changes.some(({ shared }) => about.has(shared));
-  const mark = step.fails ? "✗" : decision ? "◆" : near ? "•" : "";
-  const why = (decision ? "; a deciding step" : "") + (near ? "; changes what failed" : "") + (step.fails ? `; fails: ${step.fails}` : "");
-  const lane = walk.known.lanes[step.lane].name;
+  const mark = step.fails || step.races ? "✗" : decision ? (decision.certain ? "◆" : "◇") : near ? "•" : "";
+  const why = (decision ? "; a deciding step" : "") + (near ? "; changes what failed" : "") + (step.fails ? `; fails: ${step.fails}` : "") + (step.races ? `; ${step.races}` : "");
+  const lane = walk.known.lanes[step.lane];
   return h("button", {
-    type: "button", class: "vt-row", tabindex: -1, title: told + (what ? ` [${what}]` : "") + why,
+    type: "button", class: "vt-row", tabindex: -1, title: said + (what ? ` [${what}]` : "") + why,
     "aria-current": number === walk.at ? "step" : null, onclick: () => act.goTo(number),
     style: `--at: ${b}; --low: ${Math.min(a, b)}; --span: ${Math.abs(a - b)}`,
   },
   a !== b && h("i", { class: "vt-switch", "aria-hidden": "true" }), h("i", { class: step.fails ? "vt-dot vt-failed" : "vt-dot", "aria-hidden": "true" }),
   h("span", { class: "vt-count" }, heard("Step "), String(number), heard(", ")),
-  h("span", { class: "vt-who" }, step.who, heard(` on ${lane}: `)),
+  h("span", { class: "vt-who" }, step.who, heard(lane.kind === "own" ? ": " : ` on ${lane.name}: `)),
   h("span", { class: "vt-mark", "aria-hidden": "true", "data-mark": mark }),
   h("span", { class: "vt-what" }, step.resumed ? "has waited, and goes on" : step.remark || step.text,
     step.remark && !step.resumed && heard(`: ${step.text}`),
@@ -627,16 +637,24 @@ function drawLogLine(walk, line, track, act, decided, about) {
 /** For screen readers only. */
 const heard = (text) => h("span", { class: "vt-heard" }, text);
 
-/** "CPU 3" is 3, "worker_0" is w0, "host" is h: what fits above a track. */
-const shortName = (name) => (name.startsWith("CPU ") ? name.slice(4) : name[0] + (/\d{1,2}$/.exec(name)?.[0] ?? ""));
+/** "CPU 3" is 3, "worker_0" is w0, "host" is ho: what fits above a track. */
+const shortName = (name) => (name.startsWith("CPU ") ? name.slice(4) : /\d$/.test(name) ? name[0] + /\d{1,2}$/.exec(name)[0] : name.slice(0, 2));
 
 // --- Stepper --------------------------------------------------------------------------------------------
+
+/** The kinds of failure that do not say what they are. */
+const IN_WORDS = { at_end: "wrong at the end", invariant: "must never be", error: "an error in a program", "data-race": "data race" };
 
 const KEYS = [
   ["1 … 9", "step the context with this number"], ["Shift+1 … 9", "run it until it has to wait"],
   ["← →", "undo, redo"], ["Home End", "to the start, to the last step"], ["f", "find a failure; again: the next one"],
   ["w", "walk at random"], ["m", "mark what is behind each choice"], ["c", "copy the schedule"], ["p", "paste one"],
-  ["?", "this list"], ["Esc", "back to the notebook"],
+  ["?", "this list"], ["Esc", "leave the stepper"],
+];
+const SIGNS = [
+  ["○ ◐ ●", "behind this choice a failure is impossible, possible, certain (data races, which end nothing, don't count)"],
+  ["◆", "the step after which the failure was certain"], ["◇", "another choice here would have led further away from it"],
+  ["•", "changes what the failed check looks at"], ["✗", "fails here"], ["next", "whose next step looks at it or changes it"],
 ];
 
 const FORGOTTEN = "This state is not in the page, and the kernel has forgotten this stepper. Run its cell again; Copy keeps your schedule.";
@@ -654,11 +672,11 @@ class Stepper {
     });
     Object.assign(this, {
       said: "", kind: "", marks: Boolean(model.get("marks")), seed: 1, failure: 0, view: { top: 0 }, help: false,
-      draft: null, sharing: false, gone: false, turn: Promise.resolve(), heard: null,
+      draft: null, sharing: false, gone: false, slow: false, searching: false, turn: Promise.resolve(), heard: null,
     });
     this.act = {
-      step: (word) => this.do(() => this.walk.step(word)),
-      run: (context) => this.do(() => this.walk.run(context)),
+      step: (word) => { if (!this.slow) this.do(() => this.walk.step(word)); },     // while the kernel is asked, no more
+      run: (context) => { if (!this.slow) this.do(() => this.walk.run(context)); },
       goTo: (steps) => this.do(() => this.walk.goTo(steps)),
       scroll: (top) => { if (Math.abs(top - this.view.top) >= 1) { this.view.top = top; this.draw(); } },
     };
@@ -676,15 +694,12 @@ class Stepper {
     if (this.model.get("offline")) return null;
     return async (request) => {
       if (this.gone) throw new Refused(FORGOTTEN);
-      const late = setTimeout(() => {
-        this.said = "No answer from the kernel yet: it is busy, or it was restarted. If so, run this cell again.";
-        this.kind = "note";
-        this.draw();
-      }, 4000);
+      const slow = setTimeout(() => { this.slow = true; this.draw(); }, 300);
       try {
         return await this.ask({ ...request, pane });
       } finally {
-        clearTimeout(late);
+        clearTimeout(slow);
+        this.slow = false;
       }
     };
   }
@@ -712,11 +727,12 @@ class Stepper {
     if (!this.gone) return;
     this.gone = await answer;           // it may only have been slow
     this.draw();
+    if (!this.gone) this.report();
   }
 
   hear(message) {
     try {
-      this.panes[message.pane].known.add(message.news);
+      if (message.news) this.panes[message.pane].known.add(message.news);
     } catch (error) {
       // Meant for another view of this stepper, which knows more. When we ask next, we get all.
       message = { ...message, error: error.message };
@@ -757,18 +773,24 @@ class Stepper {
         for (const pane of this.panes.slice(1)) {
           Object.assign(pane, await follow(pane.walk, this.walk.steps.slice(0, this.walk.at)));
         }
+        this.draw();
       } catch (error) {
         this.said = error.message;
         this.kind = "note";
         if (!(error instanceof Refused)) console.error(error);
+        this.draw();
       }
-      this.draw();
       if (report) this.report();
-      if (this.walk.failures.length && !this.known.explored && this.walk.ask && !this.gone) {
-        this.do(() => this.search(), false);       // to say which step decided
-      }
-    });
+      this.lookBehind();
+    }).catch((error) => console.error(error));      // whatever it was, the next turn comes
     return this.turn;
+  }
+
+  /** After a failure, a search says which step decided. Nobody waits for it, and it is tried once. */
+  lookBehind() {
+    if (!this.walk.failures.length || this.known.explored || this.searching || !this.walk.ask || this.gone) return;
+    this.searching = true;
+    this.search().then(() => this.draw(), () => {});
   }
 
   async search() {
@@ -778,31 +800,36 @@ class Stepper {
   async find() {
     await this.search();
     const { explored } = this.known;
-    if (!explored.failures.length) {
-      this.said = explored.summary;
+    const schedules = explored.failures.map(({ steps }) => steps.join(" "));
+    const failures = explored.failures.filter(({ steps }, i) => schedules.indexOf(steps.join(" ")) === i);
+    if (!failures.length) {
+      this.said = explored.summary + (explored.complete ? "" : "\nA random walk may find one that was not reached.");
       this.kind = explored.ok ? "good" : "note";
       return;
     }
-    const failure = explored.failures[this.failure % explored.failures.length];
-    await this.walk.replay(failure);
+    const which = this.failure % failures.length;
+    await this.walk.replay(failures[which]);
     this.failure += 1;
-    if (!this.walk.failures.length) { this.said = `${failure.kind}: ${failure.message}`; this.kind = "bad"; }
+    if (failures.length > 1) this.said = `This is failure ${which + 1} of ${failures.length}.`;
+    if (!explored.complete) this.said += " Not everything was searched; there may be more.";
   }
 
   async mark() {
     if (!this.marks) await this.search();
     this.marks = !this.marks;
+    if (this.marks && !this.known.explored.complete) {
+      this.said = "The search was cut short: where it says \"not known\", a failure may or may not come.";
+      this.kind = "note";
+    }
   }
 
   async copy() {
     const text = scheduleText(this.walk.steps.slice(0, this.walk.at), this.known.scenario);
-    this.sharing = true;
-    this.draft = text;
     try {
       await navigator.clipboard.writeText(text);
       this.said = "The schedule is on the clipboard.";
-    } catch {
-      this.selecting = true;            // no right to the clipboard: it is selected, to be copied by hand
+    } catch {                           // no right to the clipboard: it is selected, to be copied by hand
+      Object.assign(this, { sharing: true, draft: text, selecting: true });
       this.said = "The schedule is selected below; copy it with Ctrl+C.";
     }
     this.kind = "note";
@@ -811,14 +838,23 @@ class Stepper {
   async play(text) {
     let schedule;
     try { schedule = parseSchedule(text); } catch (error) { throw new Refused(error.message); }
+    if (!schedule.steps.length && !schedule.digest) throw new Refused("There is no schedule in the field.");
     await this.walk.replay(schedule);
     this.draft = null;
+    const { title, digest } = this.known.scenario;
+    if (schedule.digest && schedule.digest !== digest) {
+      this.said = `It was recorded for other code, ${schedule.name}@${schedule.digest}, and fits ${title}@${digest} all the same.`;
+      this.kind = "note";
+    }
   }
+
+  paste() { Object.assign(this, { sharing: true, draft: "", selecting: true }); }
 
   key(event) {
     // Jupyter takes a bare x or dd for "cut this cell", wherever the focus is. What stays the notebook's: leaving
     // (Escape, Tab), running the cell, saving.
-    const { key, code: place } = event;
+    const { code: place } = event;
+    const key = event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key;      // with CapsLock, too
     const command = event.ctrlKey || event.metaKey;
     if (key === "Tab" || (key === "Enter" && (command || event.shiftKey)) || (command && key === "s")) return;
     if (key === "Escape") { event.target.blur(); return; }
@@ -832,39 +868,44 @@ class Stepper {
       ArrowLeft: () => this.walk.goTo(this.walk.at - 1), ArrowRight: () => this.walk.goTo(this.walk.at + 1),
       Home: () => this.walk.goTo(0), End: () => this.walk.goTo(this.walk.length),
       f: () => this.find(), w: () => this.wander(), m: () => this.mark(), c: () => this.copy(),
-      p: () => { this.sharing = true; this.draft = ""; this.selecting = true; }, "?": () => { this.help = !this.help; },
+      p: () => this.paste(), "?": () => { this.help = !this.help; },
     }[key];
-    if (digit && context !== undefined) {
-      this.do(() => (event.shiftKey ? this.walk.run(context) : this.press(context)));
-    } else if (doing) this.do(doing);
+    if (digit) this.do(() => this.press(digit, context, event.shiftKey));
+    else if (doing) this.do(doing);
     else return;
     event.preventDefault();
   }
 
-  /** The key of a context: its step; with several to choose from, its first button gets the focus. */
-  async press(context) {
+  /** The key of a context: its step, or a run; with several to choose from, the first button gets the focus. */
+  async press(digit, context, run) {
+    if (this.slow) return;
+    if (context === undefined) throw new Refused(`No context has the key ${digit}.`);
     const mine = this.walk.choices().filter((choice) => choice.context === context);
     if (mine.length > 1) {
       this.el.querySelector(`[data-word="${CSS.escape(mine[0].word)}"]`)?.focus();
       throw new Refused(`${this.known.contexts[context].name} leaves something open: choose with Tab and Enter.`);
     }
-    await this.walk.step(this.known.contexts[context].name);
+    if (run && mine[0]?.move) await this.walk.run(context);
+    else await this.walk.step(this.known.contexts[context].name);
   }
 
-  wander() { return this.walk.wander(randomFrom(this.seed++)); }
+  /** A random walk on from here; where nothing more can happen, from the start. */
+  wander() {
+    if (!this.known.moves(this.walk.state).length) this.walk.goTo(0);
+    return this.walk.wander(randomFrom(this.seed++));
+  }
 
   // --- drawing ----------------------------------------------------------------------------------------
 
   draw() {
-    const { walk, known } = this;
-    const focused = document.activeElement;
+    const focused = this.el.contains(document.activeElement) ? document.activeElement : null;
     patch(this.el, real([
       h("div", { class: "vt-head" },
         h("span", { class: "vt-title" }, this.panes.map((pane) => pane.known.scenario.title).join(" beside ")),
         h("span", { class: "vt-where" }, this.where())),
       this.drawTools(),
       this.drawStatus(),
-      this.help && h("dl", { class: "vt-help" }, KEYS.map(([keys, what]) => [h("dt", {}, keys), h("dd", {}, what)])),
+      this.help && h("dl", { class: "vt-help" }, [...KEYS, ...SIGNS].map(([keys, what]) => [h("dt", {}, keys), h("dd", {}, what)])),
       this.sharing && this.drawSharing(),
       h("div", { class: this.panes.length > 1 ? "vt-panes vt-two" : "vt-panes" }, this.panes.map((pane, i) => this.drawPane(pane, i))),
     ]));
@@ -885,27 +926,29 @@ class Stepper {
       const field = this.el.querySelector("textarea");
       field?.focus();
       field?.select();
-    } else if (focused !== document.activeElement && focused && !focused.isConnected) this.el.focus();
+    } else if (focused && !focused.isConnected) {       // what had the focus is gone: the nearest thing to do
+      (this.el.querySelector(".vt-step:not([aria-disabled])") ?? this.el.querySelector(".vt-tools button") ?? this.el).focus();
+    }
   }
 
   where() {
     const whole = this.panes.every((pane) => pane.known.complete);
     const many = this.panes.reduce((sum, pane) => sum + pane.known.states.size, 0);
+    if (this.slow) return "asking the kernel …";
     if (!whole && this.model.get("offline")) return "not all states are in this page";
     if (this.gone && whole) return "the kernel has forgotten this stepper; it goes on in this page";
     if (this.gone) return "the kernel has forgotten this stepper: run its cell again";
-    return whole ? `all ${plural(many, "state")} in this page` : "asks the kernel for new states";
+    return whole ? (many === 1 ? "its one state is in this page" : `all ${plural(many, "state")} in this page`) : "asks the kernel for new states";
   }
 
   drawTools() {
     const { walk } = this;
-    const found = this.known.explored?.failures.length ?? 0;
-    const again = found > 1 && this.failure > 0;
+    const again = this.failure > 0 && this.known.explored.failures.length > 1;
     const button = (text, label, can, action, pressed) => h("button", {
-      type: "button", class: "vt-button", "aria-label": label, title: label, "aria-disabled": can ? null : "true",
+      type: "button", class: "vt-button", title: label, "aria-disabled": can ? null : "true",
       "aria-pressed": pressed === undefined ? null : String(pressed), onclick: () => can && this.do(action),
     }, text);
-    return h("div", { class: "vt-tools", role: "toolbar", "aria-label": "Schedule" },
+    return h("div", { class: "vt-tools", role: "group", "aria-label": "Schedule" },
       h("span", { class: "vt-group" },
         button("Start", "Back to the start", walk.at > 0, () => walk.goTo(0)),
         button("Undo", "Take the last step back", walk.at > 0, () => walk.goTo(walk.at - 1)),
@@ -916,12 +959,12 @@ class Stepper {
           oninput: (event) => this.do(() => walk.goTo(Number(event.target.value))) }),
         h("span", { class: "vt-steps" }, walk.at === walk.length ? plural(walk.at, "step") : `${walk.at} of ${plural(walk.length, "step")}`)),
       h("span", { class: "vt-group" },
-        button(again ? `Next failure (${(this.failure % found) + 1} of ${found})` : "Find a failure",
+        button(again ? "Next failure" : "Find a failure",
           "Search every interleaving, and load the schedule that shows a failure best", true, () => this.find()),
-        button("Random walk", "Take random steps to the end", walk.failures.length === 0, () => this.wander()),
+        button("Random walk", "Take random steps to the end, at most 200; from the end, from the start", true, () => this.wander()),
         button("Mark", "Mark each choice: is a failure behind it impossible, possible, certain?", true, () => this.mark(), this.marks),
         button("Copy", "Copy the schedule", true, () => this.copy()),
-        button("Paste", "Paste a schedule", true, () => { this.sharing = !this.sharing; this.draft = ""; this.selecting = this.sharing; }),
+        button("Paste", "Paste a schedule", true, () => this.paste()),
         button("?", "Keys", true, () => { this.help = !this.help; }, this.help)));
   }
 
@@ -939,32 +982,42 @@ class Stepper {
     const { walk, known } = this;
     const { failures } = walk;
     const lines = [];
+    const races = walk.path.slice(0, walk.at + 1).flatMap(({ state }, i) => known.sightings(state).map((fault) => [i, fault]));
     let kind = this.kind;
     if (failures.length) {
       kind = "bad";
-      for (const fault of failures) lines.push([h("b", {}, `✗ ${fault.kind}: `), fault.message]);
-      const last = deciding(walk).find((decision) => decision.certain);
-      if (last) {
-        const step = told(walk, last.step);
-        lines.push(`Decided in step ${last.step}: ${step.who} ${step.remark || "does " + step.text}. ` +
-          "Before it, another choice could still have avoided this.");
-      } else if (known.fates) lines.push("Nothing could have avoided it: every schedule of this scenario fails.");
+      for (const fault of failures) lines.push([h("b", {}, `✗ ${IN_WORDS[fault.kind] ?? fault.kind}: `), fault.message]);
+      lines.push(this.whyDecided());
     }
     if (this.said) lines.push(...this.said.split("\n"));
-    if (!failures.length) {
-      for (const fault of known.sightings(walk.state)) lines.push([h("b", {}, `${fault.kind}: `), fault.message]);
-      if (!this.said) {
-        if (walk.at > 0) {
-          const step = told(walk, walk.at), what = changed(step);
-          lines.push([h("b", {}, `Step ${walk.at}, ${step.who}: `), sentence(step), what && h("span", { class: "vt-changed" }, what)]);
-        }
-        if (!known.moves(walk.state).length) {
-          kind = "good";
-          lines.push("✓ All has been done, and nothing failed in this schedule.");
-        } else if (walk.at === 0) lines.push(known.scenario.about || "", "Who goes next?");
+    for (const [, fault] of races.filter(([i]) => i === walk.at)) {
+      kind = "bad";
+      lines.push([h("b", {}, `✗ ${IN_WORDS[fault.kind] ?? fault.kind}: `), fault.message]);
+    }
+    if (!failures.length && !this.said) {
+      if (walk.at > 0) {
+        const step = told(walk, walk.at), what = changed(step);
+        lines.push([h("b", {}, `Step ${walk.at}, ${step.who}: `), sentence(step), what && h("span", { class: "vt-changed" }, heard("; changes "), what)]);
       }
+      if (!known.moves(walk.state).length && races.length) {
+        lines.push(`All has been done. On the way there was a data race, ${races[0][0] ? `after step ${races[0][0]}` : "at the start"}.`);
+      } else if (!known.moves(walk.state).length) {
+        kind = "good";
+        lines.push("✓ All has been done, and nothing failed in this schedule.");
+      } else if (walk.at === 0) lines.push(known.scenario.about, "Who goes next?");
     }
     return h("div", { class: `vt-status ${kind ? `vt-${kind}` : ""}`, role: "status", "aria-live": "polite" }, lines.filter(Boolean).map((line) => h("div", {}, line)));
+  }
+
+  /** Which step made the present failure certain, in words; "" where it is not known. */
+  whyDecided() {
+    const { walk, known } = this;
+    if (known.fate(0) === "2") return "Nothing could have avoided it: every schedule of this scenario fails.";
+    const decision = deciding(walk).find(({ certain }) => certain);
+    if (!decision) return "";
+    const step = told(walk, decision.step);
+    const did = step.remark ? `${step.who} ${step.remark}` : step.text;
+    return `Decided in step ${decision.step}: ${did}. Before it, another choice could still have avoided this.`;
   }
 
   drawPane({ known, walk, stopped, why }, number) {
@@ -977,7 +1030,7 @@ class Stepper {
       const active = known.fields(walk.state)[i] !== 0;
       if (lane === NOBODY) return;
       const ran = active || walk.path.some(({ move }) => move?.[0] === i);
-      if (ran || !["softirq", "ipi", "work", "tasklet"].includes(context.kind)) members[lane].push(i);
+      if (ran || !["softirq", "tasklet"].includes(context.kind)) members[lane].push(i);
     });
     const options = { choices, keys: this.slots, marks: this.marks, act: first ? this.act : null, compact: known.lanes.length > 8 };
     const lanes = known.lanes.map((info, lane) => {
@@ -1019,10 +1072,12 @@ function render({ model, el }) {
   }
   root.setAttribute("aria-label", `Stepper of ${stepper.known.scenario.title}`);
   const hear = (message) => stepper.hear(message);
+  const marked = () => { if (model.get("marks") !== stepper.marks) stepper.do(() => stepper.mark(), false); };
   const moved = () => { if (model.get("schedule") !== stepper.heard || model.get("at") !== stepper.walk.at) stepper.do(() => stepper.load(), false); };
   const lost = () => stepper.check();
   model.on("msg:custom", hear);
   model.on("change:schedule change:at", moved);
+  model.on("change:marks", marked);
   model.on("comm_live_update", lost);
   // On the way down, and before everybody else: JupyterLab listens on the way up, but Notebook 7 on the way down.
   const pressed = (event) => { if (root.contains(event.target)) stepper.key(event); };
@@ -1030,9 +1085,11 @@ function render({ model, el }) {
   root.stepper = stepper;       // for tests and the curious
   stepper.do(() => stepper.load(), false);
   return () => {
+    clearTimeout(stepper.reporting);
     removeEventListener("keydown", pressed, true);
     model.off("msg:custom", hear);
     model.off("change:schedule change:at", moved);
+    model.off("change:marks", marked);
     model.off("comm_live_update", lost);
     root.remove();
   };
