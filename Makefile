@@ -34,8 +34,9 @@ pages:          ## write every notebook and scenario as a page that works offlin
 
 picture:        ## take the README's picture again, in a real browser
 	@sh tools/environment.sh test
+	@rm -f build/pictures/readme.png
 	@$(PYTHON_IN_VENV) -m pytest -q tests/test_stepper_in_lab.py -k test_pictures
-	cp build/pictures/readme.png docs/stepper.png
+	@cp build/pictures/readme.png docs/stepper.png || { echo "No picture was taken; pytest says above why."; exit 1; }
 
 clean:          ## remove .venv and everything else that was made here
 	rm -rf .venv .node build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

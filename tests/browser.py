@@ -36,8 +36,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import AXE, ROOT
 from nbformat.sign import NotebookNotary
+from places import AXE, ROOT
+
+from benchmarks.chromium import launch
 
 PICTURES = ROOT / "build" / "pictures"
 SECONDS = 30                # how long anything may take
@@ -269,7 +271,7 @@ class Watch:
 
     def see(self, url):
         """Keep an address if it is not on this machine."""
-        if not re.match(r"(http|ws)://127\.0\.0\.1[:/]|(data|blob|about):", url):
+        if not re.match(r"(http|ws)://127\.0\.0\.1[:/]|(data|blob|about|file):", url):
             self.outside.append(url)
 
 
@@ -279,14 +281,7 @@ def chromium():
     from playwright.sync_api import sync_playwright  # only here: importing it takes a while
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=[
-                "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-                "--disable-background-networking", "--disable-component-update",
-                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",     # nothing leaves this machine
-            ],
-        )
+        browser = launch(playwright)
         yield browser
         browser.close()
 
@@ -452,22 +447,3 @@ def shot(page_or_locator, name):
     path = PICTURES / f"{name}.png"
     page_or_locator.screenshot(path=path, animations="disabled")
     return path
-
-
-# Click; wait until the text or the elements around have changed; then until that has been painted.
-CLICK = """(element, seconds) => new Promise((done, no) => {
-    const around = element.closest(".jp-OutputArea-output") ?? document.body;
-    setTimeout(() => no(new Error(`nothing has changed ${seconds} seconds after the click`)), seconds * 1000);
-    const seen = new MutationObserver(() => {
-        seen.disconnect();
-        requestAnimationFrame(() => setTimeout(() => done(performance.now() - start), 0));
-    });
-    seen.observe(around, {subtree: true, childList: true, characterData: true});
-    const start = performance.now();
-    element.click();
-})"""
-
-
-def latencies(button, clicks):
-    """Click a button (a locator) so many times; the milliseconds from each click until its effect is painted."""
-    return [button.evaluate(CLICK, SECONDS) for _ in range(clicks)]

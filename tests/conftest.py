@@ -12,14 +12,10 @@ VMBUS_TEACH_CI=1, which .ci/run sets, every skip is a failure: there a test that
 import importlib.util
 import os
 import shutil
-from pathlib import Path
 
 import hypothesis
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-PYODIDE = ROOT / ".node" / "node_modules" / "pyodide"
-AXE = ROOT / ".node" / "node_modules" / "axe-core" / "axe.min.js"
+from places import AXE, PYODIDE, ROOT  # noqa: F401  (some import ROOT from here)
 
 # The browser's fixtures.
 pytest_plugins = ["browser"]

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from conftest import ROOT
+from places import ROOT
 
 from vmbus_teach.scenarios import catalogue
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, why_not
+from conftest import why_not
+from places import ROOT
 
 MADE_UP = {
     "test_skips.py": "import pytest\ndef test_it(): pytest.skip('no time')",
@@ -18,11 +19,11 @@ MADE_UP = {
 
 def run_pytest(folder, ci):
     """Run pytest with the course's conftest.py on the made-up files, where no tool is on the PATH."""
-    for name in "conftest.py", "browser.py":
+    for name in "conftest.py", "browser.py", "places.py":
         (folder / name).write_text((ROOT / "tests" / name).read_text())
     for name, source in MADE_UP.items():
         (folder / name).write_text(source)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = needs(tool)\n")
+    (folder / "pytest.ini").write_text(f"[pytest]\nmarkers = needs(tool)\npythonpath = {ROOT}\n")
     options = ["-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
     command = [sys.executable, "-m", "pytest", *options]
     environment = {"PATH": "", "VMBUS_TEACH_CI": ci, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -8,8 +8,8 @@ import tomllib
 
 import pytest
 import yaml
-from conftest import ROOT
 from packaging.requirements import Requirement
+from places import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BINDER = yaml.safe_load((ROOT / "environment.yml").read_text())

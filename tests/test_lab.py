@@ -13,7 +13,7 @@ from browser import (
     trust,
     write_notebook,
 )
-from conftest import ROOT
+from places import ROOT
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -8,7 +8,7 @@ import re
 
 import nbformat
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 NOTEBOOKS = sorted(path for folder in ("notebooks", "solutions") for path in (ROOT / folder).glob("*.ipynb"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser import Watch, axe, shot
-from conftest import ROOT
+from places import ROOT
 from playwright.sync_api import expect
 
 from vmbus_teach import Scenario, ScenarioError, Stepper, at_end, export
@@ -196,7 +196,7 @@ def test_every_scenario_of_the_catalogue(folder, visit):
 def test_find_a_failure(folder, visit):
     """The search's result is in the page: a failure is loaded, and what decided it is told."""
     stepper = visit(folder / "PerCpuLists.html").locator(".vt")
-    stepper.get_by_role("button", name="Search every interleaving").click()
+    stepper.get_by_role("button", name="Find a failure").click()
     expect(stepper.get_by_role("status")).to_contain_text("no_message_is_left does not hold")
     expect(stepper.get_by_role("status")).to_contain_text("Decided in step")
     assert steps(stepper) == "21 steps"
@@ -219,6 +219,45 @@ def test_a_stepper_is_written_where_it_stands(tmp_path):
     text = write_page(stepper, tmp_path / "page.html").read_text()
     assert '"schedule":"worker_0*2","at":1' in text
     assert stepper.documents[0]["scenario"]["about"].startswith("Several threads")
+
+
+def test_folders_are_made(tmp_path):
+    """A page goes into a folder that is not there yet."""
+    assert write_page(Increments, tmp_path / "no" / "where.html").is_file()
+
+
+def test_every_page_names_its_licences(folder):
+    """Whoever finds a page can read in its source whose it is, and on what terms."""
+    pages_written = list(folder.glob("*.html"))
+    assert len(pages_written) > len(catalogue())
+    for path in pages_written:
+        [notice] = re.findall("<!--.*?-->", path.read_text().partition("<style>")[0], re.DOTALL)
+        for said in ("Interrupts in flight", "the vmbus_teach authors", "BSD-3-Clause", "CC-BY-4.0"):
+            assert said in notice
+
+
+@pytest.mark.parametrize("path, said", [
+    (None, "None is no path. Name the file to write, such as 'page.html'"),
+    (5, "5 is no path"),
+    (".", "'.' is a folder. Name a file in it, such as 'page.html'"),
+    ("pages", "'pages' is a folder. Name a file in it, such as 'pages/page.html'"),
+])  # fmt: skip
+def test_a_page_goes_into_a_file(path, said, tmp_path, monkeypatch):
+    """What can be no file is refused before anything is searched or run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pages").mkdir()
+    monkeypatch.setattr(pages, "Stepper", None)
+    for write, what in ((write_page, Increments), (write_notebook_page, "no.ipynb")):
+        with pytest.raises(ScenarioError, match=f"^{re.escape(said)}"):
+            write(what, path)
+
+
+@pytest.mark.parametrize("more", [{"schedule": "worker_0"}, {"schedule": ""}, {"beside": LockedIncrements}], ids=str)
+def test_a_stepper_has_its_schedule_already(more, tmp_path):
+    """What would be ignored is refused."""
+    with pytest.raises(ScenarioError, match="a Stepper has its schedule already"):
+        write_page(Stepper(Increments), tmp_path / "page.html", **more)
+    assert not list(tmp_path.iterdir())
 
 
 def test_too_many_states(tmp_path, monkeypatch):
@@ -300,7 +339,8 @@ def test_all_outputs_of_a_notebook(folder, visit, path):
             if re.match(r".*, after \d+ steps?\n", data.get("text/plain", "")):      # what stands in for a stepper
                 assert re.search(r"all [\d,]+ states in this page", area.inner_text())
             elif "text/html" in data:
-                assert area.locator("table").count() == 1
+                for tag in ("table", "img"):
+                    assert area.locator(tag).count() == data["text/html"].count(f"<{tag}")
             elif "text/markdown" not in data:
                 text = output.get("text") or data["text/plain"]
                 assert "".join(text.split()) in "".join(area.inner_text().split())
@@ -472,6 +512,29 @@ def test_wrong_words(words, said, capsys, monkeypatch, tmp_path):
     assert export.main(words) == 1
     assert re.search(said, capsys.readouterr().err.strip())
     assert [path.name for path in tmp_path.iterdir()] == ["notebooks"]
+
+
+@pytest.mark.parametrize("words, said", [
+    (["a/x.ipynb", "b/x.ipynb"], "'a/x.ipynb' and 'b/x.ipynb' would both be 'pages/x.html'. Write them into two"),
+    (["a/index.ipynb", "b/x.ipynb"], "the list of all pages and 'a/index.ipynb' would both be 'pages/index.html'"),
+    (["a/Increments.ipynb", "catalogue"], "'a/Increments.ipynb' and Increments would both be"),
+])  # fmt: skip
+def test_no_page_overwrites_another(words, said, capsys, monkeypatch, tmp_path):
+    """Two pages with one name are refused, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    for path in ("a/x.ipynb", "b/x.ipynb", "a/index.ipynb", "a/Increments.ipynb"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(), tmp_path / path)
+    assert export.main([*words, "pages"]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "pages").exists()
+
+
+def test_what_is_named_twice_is_written_once(capsys, tmp_path):
+    """A scenario that is named beside the catalogue has one page, and stands once in the list."""
+    assert export.main(["Increments", "Increments", "Peterson", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("Increments.html") == 1
+    assert (tmp_path / "index.html").read_text().count("Increments.html") == 1
 
 
 def test_a_cell_that_fails(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from vmbus_teach import Scenario, ScenarioError, Session, at_end, explore, interrupt, invariant, thread
+from vmbus_teach import Scenario, ScenarioError, Session, Stepper, at_end, explore, interrupt, invariant, thread
 from vmbus_teach.graph import CERTAIN, IMPOSSIBLE, POSSIBLE
 from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, choose, load, raise_irq, store
 from vmbus_teach.scenarios.classics import AtomicIncrements, Increments, Peterson, PetersonTurnFirst
@@ -290,8 +290,15 @@ def test_a_schedule_is_given_only_with_a_scenario():
     """A failure and a session have one already."""
     with pytest.raises(ScenarioError, match="have a schedule already"):
         space_time(Session(Increments), "worker_0")
-    with pytest.raises(ScenarioError, match="is no scenario"):
-        space_time(42)
+
+
+@pytest.mark.parametrize("wrong", [42, explore(Increments), explore(Increments).failures, Stepper(Increments), None],
+                         ids=lambda wrong: type(wrong).__name__)  # fmt: skip
+def test_space_time_says_what_it_takes(wrong):
+    """A whole search, a stepper or anything else is refused by its kind, with what to give instead."""
+    said = rf"^{type(wrong).__name__} is no scenario.*Give result\.failures\[0\], stepper\.session, or a scenario"
+    with pytest.raises(ScenarioError, match=said):
+        space_time(wrong)
 
 
 # --- the graph of all states ---------------------------------------------------------------------
@@ -352,6 +359,14 @@ def test_a_chosen_failure_gets_the_road():
     assert "the road to the data race" in legend_of(state_graph(race))
     with pytest.raises(ScenarioError, match=r"one of result\.failures"):
         state_graph(result, race.failures[0])
+
+
+@pytest.mark.parametrize("wrong", [Increments, Increments(), explore(Increments).failures[0], None],
+                         ids=lambda wrong: type(wrong).__name__)  # fmt: skip
+def test_state_graph_says_what_it_takes(wrong):
+    """What has not been explored is refused, with what to give instead."""
+    with pytest.raises(ScenarioError, match=r"is no Exploration\. Give what explore returns: state_graph\(explore\("):
+        state_graph(wrong)
 
 
 def test_loops_are_drawn_as_bows():
@@ -434,6 +449,18 @@ def test_growth_beyond_floats():
     assert marks(picture, "schedules")[1][1] == pytest.approx(331.13, abs=0.01)
     assert "tosses 1100: states 1,101, schedules 1.4 × 10³³¹" in picture.alt
     check_that_all_fits(picture)
+
+
+@pytest.mark.parametrize("make, sizes, said", [
+    (5, [1], "5 is no function that makes a scenario"),
+    (Increments(), [1], "is no function that makes a scenario"),
+    (Increments, 5, "5 is one size, not several"),
+    (lambda n: n, [1], "1 is no scenario"),
+])  # fmt: skip
+def test_growth_says_what_it_takes(make, sizes, said):
+    """What makes no scenario, or is no list of sizes, is refused with what to give instead."""
+    with pytest.raises(ScenarioError, match=said):
+        growth(make, sizes)
 
 
 def test_growth_needs_a_size():

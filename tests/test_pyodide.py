@@ -8,7 +8,7 @@ import subprocess
 import textwrap
 
 import pytest
-from conftest import PYODIDE, ROOT
+from places import PYODIDE, ROOT
 
 pytestmark = pytest.mark.needs("pyodide")
 

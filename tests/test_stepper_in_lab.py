@@ -19,6 +19,9 @@ from browser import (
 from conftest import ROOT
 from playwright.sync_api import expect
 
+from vmbus_teach import explore
+from vmbus_teach.scenarios.retarget import HostIsLate
+
 pytestmark = pytest.mark.needs("chromium")
 both = pytest.mark.parametrize("app", ["lab", "notebook"])
 
@@ -166,6 +169,13 @@ def test_by_keyboard_alone(page, lab):
     """Lose an interrupt, undo it, find the failure, read the verdict: without a mouse."""
     stepper = show(page, lab, "Stepper(HostIsLate)").first
     tab_into(page, stepper)
+    schedule = explore(HostIsLate).failures[0].schedule.steps
+    for number, word in enumerate(schedule, 1):  # each context has its key, which stands on its button
+        page.keyboard.press(stepper.locator(f'[data-word="{word}"]').get_attribute("data-key"))
+        expect(stepper.locator(".vt-steps")).to_have_text(re.compile(f"^{number} step"))
+    expect(status(stepper)).to_contain_text("no_message_is_left does not hold")
+    page.keyboard.press("ArrowLeft")
+    expect(status(stepper)).not_to_contain_text("✗")
     page.keyboard.press("f")
     expect(status(stepper)).to_contain_text("no_message_is_left does not hold")
     lost = stepper.locator(".vt-row").last.text_content()

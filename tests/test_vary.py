@@ -8,6 +8,7 @@ import pytest
 from vmbus_teach import Scenario, ScenarioError, at_end, explore, thread
 from vmbus_teach.kernel import WRITE_ONCE, Cell
 from vmbus_teach.scenarios.classics import AtomicIncrements, Increments, Peterson
+from vmbus_teach.views import vary as vary_module
 from vmbus_teach.views.vary import Vary
 
 
@@ -149,11 +150,33 @@ def test_what_cannot_be_varied_is_refused(offered, said):
         Vary(Increments, **offered)
 
 
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, None])
+def test_a_search_has_a_bound(wrong):
+    """A bound that is none is an error at once, and not in every table."""
+    with pytest.raises(ScenarioError, match=r"max_states=.*is the number of states after which each search stops"):
+        Vary(Increments, threads=(1, 2), max_states=wrong)
+
+
 def test_only_classes_of_scenarios_can_be_varied():
     """An instance has its parameters already."""
     for wrong in (Increments(), Cell, "Increments"):
         with pytest.raises(ScenarioError, match="is no class of scenarios"):
             Vary(wrong, threads=(1, 4))
+
+
+def test_choose_searches_once(monkeypatch):
+    """Several values are chosen together; no combination that nobody asked for is searched."""
+    vary, searched = Vary(Increments, threads=(1, 4), times=(1, 2)), []
+
+    def note(scenario, **_):
+        searched.append(str(scenario))
+        return explore(scenario)
+
+    monkeypatch.setattr(vary_module, "explore", note)
+    vary.choose(threads=1, times=2)
+    assert searched == ["Increments(threads=1, times=2)"]
+    vary.children[0].children[0].value = "3"  # as on the page: that is searched, too
+    assert searched[1:] == ["Increments(threads=3, times=2)"]
 
 
 def test_choose_refuses_what_is_not_offered():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from vmbus_teach import ScenarioError
 from vmbus_teach.scenarios.classics import AtomicIncrements, Increments
 from vmbus_teach.scenarios.retarget import PassItOn
 from vmbus_teach.views import Predict, judge, source
@@ -44,6 +45,8 @@ def test_verdicts_side_by_side():
     assert "without end" in text[3]
     assert table["AtomicIncrements"].ok
     assert "<table>" in table._repr_html_()
+    with pytest.raises(ScenarioError, match="no row 'Increment'; it has Increments, AtomicIncrements, PassItOn"):
+        table["Increment"]
 
 
 def test_source_is_shown_as_written():

@@ -65,10 +65,10 @@ fi
 
 case $what in
     lab)
-        echo "Installing JupyterLab and the course into .venv (about a minute, 400 MB) ..."
+        echo "Installing JupyterLab and the course into .venv (about a minute, 450 MB) ..."
         wanted=. ;;
     test)
-        echo "Installing JupyterLab, the course and its test tools into .venv (about a minute, 550 MB) ..."
+        echo "Installing JupyterLab, the course and its test tools into .venv (about a minute, 750 MB) ..."
         wanted='.[test]' ;;
     *)
         fail "tools/environment.sh takes 'lab' or 'test', not '$what'." ;;

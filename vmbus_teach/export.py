@@ -20,7 +20,7 @@ from .advice import meant
 from .scenario import ScenarioError
 from .scenarios import Entry, catalogue
 from .views.notebook_page import card, write_notebook_page
-from .views.page import plain_head, whole, write_page
+from .views.page import plain_head, save, whole, write_page
 
 CATALOGUE = "catalogue"
 
@@ -33,7 +33,9 @@ def main(words: list[str] | None = None) -> int:
     """Writes what the command line asks for; returns 0, or 1 after a sentence that says what is wrong."""
     arguments = _arguments().parse_args(words)
     try:
-        sources = [source for word in arguments.what for source in find(word)]
+        sources: list[Path | Entry] = []
+        for word in arguments.what:
+            sources += [source for source in find(word) if source not in sources]
         for source, path in _targets(sources, arguments.to):
             _write(source, path)
     except (WrongWord, ScenarioError) as error:
@@ -83,16 +85,26 @@ def _targets(sources: list[Path | Entry], to: Path) -> Iterator[tuple[Path | Ent
     if to.suffix == ".html":
         if len(sources) > 1:
             raise WrongWord(f"These are {len(sources)} pages, and '{to}' is one file. Name a folder instead.")
-        to.parent.mkdir(parents=True, exist_ok=True)
         yield sources[0], to
         return
     if to.suffix or to.is_file():
         raise WrongWord(f"Pages go into a folder, or one page into a file that ends in .html; '{to}' is neither.")
-    to.mkdir(parents=True, exist_ok=True)
+    several = len(sources) > 1
+    taken = {"index.html": "the list of all pages"} if several else {}
     for source in sources:
-        yield source, to / page_name(source)
-    if len(sources) > 1:
-        (to / "index.html").write_text(index(sources), encoding="utf-8")
+        name = page_name(source)
+        if name in taken:
+            raise WrongWord(
+                f"{taken[name]} and {_said(source)} would both be '{to / name}'. Write them into two folders."
+            )
+        taken[name] = _said(source)
+    yield from ((source, to / page_name(source)) for source in sources)
+    if several:
+        save(index(sources), to / "index.html")
+
+
+def _said(source: Path | Entry) -> str:
+    return f"'{source}'" if isinstance(source, Path) else source.scenario.__name__
 
 
 def page_name(source: Path | Entry) -> str:

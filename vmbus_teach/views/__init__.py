@@ -1,6 +1,7 @@
 """What people look at: the stepper, predictions, tables, pictures. Needs packages that the core does without.
 
-The pictures (``growth``, ``space_time``, ``state_graph``) are imported when first used: matplotlib takes its time.
+The pictures (``growth``, ``space_time``, ``state_graph``) are imported when first named, which ``import *`` does, too:
+matplotlib takes its time.
 """
 
 from __future__ import annotations

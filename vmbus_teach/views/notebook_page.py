@@ -35,17 +35,16 @@ def write_notebook_page(notebook: NotebookNode | str | Path, path: str | Path) -
     """Writes the page of a notebook; returns its path.
 
     A notebook that is given by its path is run first. One from memory is taken as it is; its steppers are alive if it
-    was run by ``execute(..., widgets=True)``. Raises nbclient's CellExecutionError if a cell ends with an error.
+    was run by ``execute(..., widgets=True)``. Raises nbclient's CellExecutionError if a cell ends with an error, and
+    ScenarioError if ``path`` is no file to be written.
     """
-    folder = "."
+    target, folder = page.a_file(path), "."
     if isinstance(notebook, NotebookNode):
         ran = notebook
     else:
         ran, folder = nbformat.read(notebook, as_version=4), str(Path(notebook).parent)
         execute(ran, folder, widgets=True)
-    target = Path(path)
-    target.write_text(notebook_page(ran, target.stem, folder), encoding="utf-8")
-    return target
+    return page.save(notebook_page(ran, target.stem, folder), target)
 
 
 def execute(notebook: NotebookNode, folder: str | Path, *, widgets: bool = False) -> None:

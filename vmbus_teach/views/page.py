@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..kernel.base import show
 from ..scenario import Scenario, ScenarioError
 from ..schedule import Schedule
 from .stepper import STATIC, Stepper
@@ -23,6 +24,11 @@ IN_A_PAGE = 20_000
 
 #: All that a page may load; the browser refuses the rest, so a page that is opened here asks nobody anywhere else.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+
+#: What a page says of itself in its source, wherever it is mailed to.
+NOTICE = """<!-- Made with the course "Interrupts in flight". What is from it: copyright 2026 the vmbus_teach authors;
+     program and scenarios BSD-3-Clause, https://opensource.org/license/bsd-3-clause;
+     text and pictures CC-BY-4.0, https://creativecommons.org/licenses/by/4.0/legalcode -->"""
 
 
 def write_page(
@@ -34,25 +40,54 @@ def write_page(
 ) -> Path:
     """Writes a page with a stepper that is alive wherever it is opened; returns its path.
 
-    ``schedule`` and ``beside`` are as for ``Stepper``; a Stepper can be given as it is. Raises
-    ScenarioError if the scenario has more states than a page can hold.
+    ``schedule`` and ``beside`` are as for ``Stepper``; a Stepper can be given as it is. Folders are made as needed.
+    Raises ScenarioError if the scenario has more states than a page can hold, or ``path`` is no file to be written.
     """
-    given: Any = scenario
-    stepper: Stepper = given if isinstance(given, Stepper) else Stepper(given, schedule, beside=beside)
+    target = a_file(path)
+    stepper = _as_stepper(scenario, schedule, beside)
+    complete(stepper)
     for pane in stepper.panes:
-        if not pane.document.complete and not pane.document.expand_all(IN_A_PAGE):
+        if not pane.document.complete:
             raise ScenarioError(
                 f"{pane.machine.scenario} has more than {IN_A_PAGE:,} states, too many for a page that works without "
                 "a kernel. Give it smaller parameters, or fewer CPUs."
             )
+    return save(page(stepper), target)
+
+
+def _as_stepper(
+    given: Scenario | type[Scenario] | Stepper,
+    schedule: Schedule | str | None,
+    beside: Scenario | type[Scenario] | None,
+) -> Stepper:
+    if not isinstance(given, Stepper):
+        return Stepper(given, schedule, beside=beside)
+    if schedule is not None or beside is not None:
+        raise ScenarioError(
+            "a Stepper has its schedule already, and what stands beside it; give a scenario with a schedule."
+        )
+    return given  # type: ignore[return-value]  # ipywidgets has no types, so for mypy a class could be a Stepper
+
+
+def a_file(path: str | Path) -> Path:
+    """The path of a file to be written; raises ScenarioError if it can be none."""
+    if not isinstance(path, str | Path):
+        raise ScenarioError(f"{show(path)} is no path. Name the file to write, such as 'page.html'.")
     target = Path(path)
-    target.write_text(page(stepper), encoding="utf-8")
+    if target.is_dir():
+        raise ScenarioError(f"'{target}' is a folder. Name a file in it, such as '{target / 'page.html'}'.")
     return target
 
 
+def save(text: str, path: Path) -> Path:
+    """Writes a text, and before that the folder that it goes into; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def page(stepper: Stepper) -> str:
-    """The text of such a page."""
-    complete(stepper)
+    """The text of the page of a stepper that is complete."""
     state = stepper.get_state()
     title = " beside ".join(document["scenario"]["title"] for document in state["documents"])
     about = state["documents"][0]["scenario"]["about"]
@@ -91,6 +126,7 @@ def plain_head(title: str, *styles: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title>",
         '<link rel="icon" href="data:,">',  # or the browser asks the server for one
+        NOTICE,
         *(f"<style>\n{style}\n</style>" for style in (read("page.css"), *styles)),
     ])  # fmt: skip
 

@@ -14,7 +14,8 @@ class Predict(widgets.VBox):  # type: ignore[misc]
         guess = Predict("Can the counter be 1 at the end?", ["yes", "no"])      # one cell
         guess.compare("yes" if 1 in explore(Increments).outcomes else "no")      # a later one
 
-    The right answer is computed by the cell that compares, so it stands nowhere before.
+    The right answer is computed by the cell that compares, so it stands nowhere before. Raises ValueError if there are
+    not two different options.
     """
 
     def __init__(self, question: str, options: list[str] | tuple[str, ...]) -> None:
@@ -33,13 +34,13 @@ class Predict(widgets.VBox):  # type: ignore[misc]
         return self._buttons.value  # type: ignore[no-any-return]
 
     def choose(self, option: str) -> None:
-        """Chooses an option by its text."""
+        """Chooses an option by its text; raises ValueError if there is none."""
         if option not in self.options:
             raise ValueError(f"{option!r} is no option; the options are {', '.join(self.options)}")
         self._buttons.value = option
 
     def compare(self, truth: str) -> None:
-        """Prints the reader's answer beside ``truth``, one of the options."""
+        """Prints the reader's answer beside ``truth``, one of the options; raises ValueError if it is none."""
         if truth not in self.options:
             raise ValueError(f"the machine's answer {truth!r} is none of the options: {', '.join(self.options)}")
         if self.answer is None:

@@ -10,6 +10,6 @@ from IPython.display import Markdown
 
 
 def source(*things: Any) -> Markdown:
-    """Shows the source of classes or methods, one below the other."""
+    """Shows the source of classes or methods, one below the other; raises OSError where there is no file to read."""
     texts = [textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in things]
     return Markdown("```python\n" + "\n\n".join(texts) + "\n```")  # type: ignore[no-untyped-call]

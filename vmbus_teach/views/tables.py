@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ..explore import Exploration, explore
-from ..scenario import Scenario
+from ..scenario import Scenario, ScenarioError
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ NUMBERS = {2, 3, 4}
 
 @dataclass(frozen=True)
 class Verdicts:
-    """A table of verdicts; prints as text, shows as HTML in a notebook."""
+    """A table of verdicts; prints as text, shows as HTML in a notebook. ``table["Increments"]`` is one Exploration."""
 
     rows: tuple[Row, ...]
 
     def __getitem__(self, title: str) -> Exploration:
-        return next(row.result for row in self.rows if row.title == title)
+        """What was found for the scenario with this title. Raises ScenarioError if the table has no such row."""
+        results = {row.title: row.result for row in self.rows}
+        if title not in results:
+            raise ScenarioError(f"the table has no row {title!r}; it has {', '.join(results)}.")
+        return results[title]
 
     def __repr__(self) -> str:
         table = [COLUMNS, *(row.cells() for row in self.rows)]
@@ -65,7 +69,10 @@ def _padded(text: str, width: int, column: int) -> str:
 
 
 def judge(scenarios: Iterable[Scenario | type[Scenario]]) -> Verdicts:
-    """Explores each scenario and sets the verdicts side by side."""
+    """Explores each scenario and sets the verdicts side by side.
+
+    Raises ScenarioError or ProgramError where a model itself is wrong.
+    """
     rows = []
     for scenario in scenarios:
         result = explore(scenario)

@@ -32,11 +32,18 @@ class Vary(widgets.VBox):  # type: ignore[misc]
 
     ``threads=(1, 4)`` offers 1 to 4, ``threads=[1, 2, 4]`` just these. What is not named keeps its default, with
     which those that are named begin. ``max_states`` bounds each search; one that was cut short says so.
+
+    Raises ScenarioError if there is nothing to vary, or what is offered is no list of values.
     """
 
     def __init__(self, scenario: type[Scenario], /, *, max_states: int = SEARCH_BOUND, **offered: Any) -> None:
         self._scenario, self._max_states = scenario, max_states
         defaults = _defaults(scenario, offered)
+        if not isinstance(max_states, int) or max_states < 1:
+            raise ScenarioError(
+                f"Vary({scenario.__name__}, max_states={show(max_states)}): it is the number of states after which "
+                "each search stops, at least 1."
+            )
         self._values: dict[str, dict[str, Any]] = {}
         for name, offer in offered.items():
             self._values[name] = {show(value): value for value in _offered(scenario, name, offer)}
@@ -61,14 +68,21 @@ class Vary(widgets.VBox):  # type: ignore[misc]
         return {name: self._values[name][chooser.value] for name, chooser in self._lists.items()}
 
     def choose(self, **parameters: Any) -> None:
-        """Chooses values by name, as the lists on the page do: ``choose(threads=3)``."""
+        """Chooses values by name, as the lists on the page do: ``choose(threads=3)``. Then searches once.
+
+        Raises ScenarioError, and changes nothing, if one of them is not offered.
+        """
         for name, value in parameters.items():
             if name not in self._values:
                 raise ScenarioError(f"{name} is not varied here; what is varied: {', '.join(self._values)}.")
             if show(value) not in self._values[name]:
                 raise ScenarioError(f"{name} = {show(value)} is not offered; offered: {', '.join(self._values[name])}.")
         for name, value in parameters.items():
-            self._lists[name].value = show(value)
+            chooser = self._lists[name]
+            chooser.unobserve(self._changed, "value")  # what is chosen so far is nothing that anybody asked for
+            chooser.value = show(value)
+            chooser.observe(self._changed, "value")
+        self._search()
 
     def _changed(self, _: Any) -> None:
         self._search()

@@ -82,6 +82,8 @@ def space_time(
     """A schedule as a space-time diagram: that of a failure, that of a session, or a scenario's ``schedule``.
 
     Time runs downwards. Of a long schedule the ``first`` and the ``last`` steps are shown.
+
+    Raises ScenarioError if ``what`` is nothing of that, ScheduleError if the schedule does not fit.
     """
     if first < 1 or last < 1:
         raise ScenarioError(f"first={first}, last={last}: space_time shows at least one step at each end.")
@@ -95,6 +97,11 @@ def _session(what: Failure | Session | Scenario | type[Scenario], schedule: Sche
         raise ScenarioError("a Failure and a Session have a schedule already; give a scenario with a schedule.")
     if isinstance(what, Session):
         return what
+    if not isinstance(what, Failure | Scenario | type):
+        raise ScenarioError(
+            f"{type(what).__name__} is no scenario, and no one schedule. Give result.failures[0], stepper.session, "
+            "or a scenario with a schedule."
+        )
     session = Session(what.scenario if isinstance(what, Failure) else as_scenario(what))
     session.replay(what.schedule if isinstance(what, Failure) else schedule)
     return session

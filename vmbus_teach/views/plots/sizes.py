@@ -37,6 +37,8 @@ from .picture import (
 #: How many states are looked at for each size.
 SEARCH_BOUND = 200_000
 
+EXAMPLE = "Give both: growth(lambda n: Increments(threads=n), [1, 2, 3])."
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -69,7 +71,14 @@ class Growth:
 def growth(
     make: Callable[[Any], Scenario], sizes: Iterable[Any], *, label: str = "size", max_states: int = SEARCH_BOUND
 ) -> Picture:
-    """Schedules against states for ``make(size)``, size by size; ``rows`` of the picture has the exact numbers."""
+    """Schedules against states for ``make(size)``, size by size; ``rows`` of the picture has the exact numbers.
+
+    Raises ScenarioError if there is no size, or ``make`` makes no scenario of it.
+    """
+    if not callable(make):
+        raise ScenarioError(f"{show(make)} is no function that makes a scenario. {EXAMPLE}")
+    if not isinstance(sizes, Iterable):
+        raise ScenarioError(f"{show(sizes)} is one size, not several. {EXAMPLE}")
     rows = []
     for size in sizes:
         result = explore(make(size), max_states=max_states)

@@ -61,7 +61,15 @@ DOTS = (500, 80, 60)
 
 
 def state_graph(result: Exploration, failure: Failure | None = None) -> Picture:
-    """The states that ``explore`` has found, in layers, and the road to ``failure`` (the first, if not given)."""
+    """The states that ``explore`` has found, in layers, and the road to ``failure`` (the first, if not given).
+
+    Raises ScenarioError if ``result`` is nothing that explore returns, or ``failure`` was not found there.
+    """
+    if not isinstance(result, Exploration):
+        raise ScenarioError(
+            f"{getattr(result, '__name__', type(result).__name__)} is no Exploration. Give what explore returns: "
+            "state_graph(explore(Increments))."
+        )
     if failure is not None and not any(failure is known for known in result.failures):
         raise ScenarioError(
             f"the failure was not found by this search of {result.scenario}. Give one of result.failures."
