@@ -80,6 +80,15 @@ export class Known {
   failures(number) { return this.states.get(number)[4].map((fault) => this.faults[fault]); }
   sightings(number) { return this.states.get(number)[5].map((fault) => this.faults[fault]); }
 
+  /** The contexts that do something in some known state; the others would only be in the way. */
+  get active() {
+    if (this.counted !== this.states.size) {
+      this.counted = this.states.size;
+      this.acting = new Set([...this.states.values()].flatMap(([, , moves, waits]) => [...moves, ...waits].map(([context]) => context)));
+    }
+    return this.acting;
+  }
+
   /** "0": a failure behind it is impossible, "1": possible, "2": certain; "-" or "": not known. */
   fate(number) { return this.fates[number] ?? ""; }
 
@@ -427,6 +436,7 @@ const ROW = 24;          // height of a line of the log, in pixels, as in the st
 const ROWS = 14;         // of the log, before it scrolls
 
 const code = (text) => h("code", {}, text);
+const few = (names) => names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${names.length - 3} more` : "");
 const plural = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
 
 /** One lane: a CPU with the contexts on it, or the host. `act` is null in a pane that only shows. */
@@ -559,7 +569,7 @@ function drawState(walk) {
     rows.push(h("tr", { class: [fresh && "vt-fresh", kind === "field" && "vt-field"].filter(Boolean).join(" ") },
       h("th", { scope: "row" }, about.has(shared) && h("span", { class: "vt-asked", title: "what failed looks at this" }, "✗ "), name),
       h("td", {}, fresh && h("span", { class: "vt-old" }, h("s", {}, old), " → "), h("span", { class: "vt-value" }, value)),
-      h("td", { class: "vt-by" }, by), h("td", { class: "vt-by" }, next.join(", "))));
+      h("td", { class: "vt-by" }, by), h("td", { class: "vt-by", title: next.join(", ") }, few(next))));
   });
   if (!rows.length) return h("p", { class: "vt-empty" }, "This scenario shares no state.");
   return h("table", { class: "vt-state" },
@@ -1029,8 +1039,7 @@ class Stepper {
       const lane = known.lane(walk.state, i);
       const active = known.fields(walk.state)[i] !== 0;
       if (lane === NOBODY) return;
-      const ran = active || walk.path.some(({ move }) => move?.[0] === i);
-      if (ran || !["softirq", "tasklet"].includes(context.kind)) members[lane].push(i);
+      if (active || ["task", "host", "irq"].includes(context.kind) || known.active.has(i)) members[lane].push(i);
     });
     const options = { choices, keys: this.slots, marks: this.marks, act: first ? this.act : null, compact: known.lanes.length > 8 };
     const lanes = known.lanes.map((info, lane) => {
