@@ -441,7 +441,7 @@ const plural = (number, what) => `${number.toLocaleString("en")} ${what}${number
 
 /** One lane: a CPU with the contexts on it, or the host. `act` is null in a pane that only shows. */
 function drawLane(walk, lane, members, options) {
-  const { known, state } = walk;
+  const { known } = walk;
   const info = known.lanes[lane];
   return h("section", { class: "vt-lane", key: `lane${lane}`, "aria-label": info.name },
     h("div", { class: "vt-lane-head" },
