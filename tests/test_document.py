@@ -12,413 +12,33 @@ from random import Random
 
 import jsonschema
 import pytest
-import tricky
 from conftest import ROOT
-from test_oracle import TOPICS, Author, WithProperties
-
-from vmbus_teach import Scenario, Schedule, Session, at_end, interrupt, invariant, thread
-from vmbus_teach.document import Document
-from vmbus_teach.explore import explore_machine
-from vmbus_teach.kernel import (
-    READ_ONCE,
-    WRITE_ONCE,
-    Cell,
-    Completion,
-    Mutex,
-    SpinLock,
-    Struct,
-    Tasklet,
-    Work,
-    WorkQueue,
-    call_rcu,
-    choose,
-    complete,
-    flush_work,
-    kfree,
-    kfree_rcu,
-    kzalloc,
-    load,
-    local_irq_disable,
-    local_irq_enable,
-    mutex_lock,
-    mutex_unlock,
-    queue_work,
-    raise_irq,
-    rcu_assign_pointer,
-    rcu_dereference,
-    rcu_read_lock,
-    rcu_read_unlock,
-    smp_call_function_single,
-    spin_lock,
-    spin_lock_irqsave,
-    spin_unlock,
-    spin_unlock_irqrestore,
-    store,
-    synchronize_rcu,
-    tasklet_schedule,
-    wait_for_completion,
+from made import (
+    ENOUGH_STATES,
+    MADE,
+    OF_THE_COURSE,
+    OWN,
+    FailsAfterWaiting,
+    Handlers,
+    Open,
+    Rcu,
+    complete_document,
+    document_of,
+    random_race,
 )
+from reader import FATES, TABLES, Reader
+
+from vmbus_teach import Schedule, Session
+from vmbus_teach.explore import explore_machine
 from vmbus_teach.kernel.base import Context, show
 from vmbus_teach.kernel.cpu import Cpu
 from vmbus_teach.machine import Machine
 from vmbus_teach.narrate import story
-from vmbus_teach.scenarios import catalogue
 from vmbus_teach.scenarios.classics import AbBa, Increments, LockInHandler
 
 FORMAT = ROOT / "docs" / "format.md"
 SCHEMA = json.loads((ROOT / "docs" / "format.schema.json").read_text())
-ENOUGH_STATES = 20_000
 SOME_STATES = 2_000
-
-
-# --- a reader of the format ---------------------------------------------------------------------------
-
-TABLES = ("texts", "listings", "positions", "faults")
-KINDS_OF_SETUP = ("state", "lock", "object", "field", "heap")
-FAILURES_OF_STATES = ("invariant", "at_end", "deadlock", "leak")
-FATES = {"0": "impossible", "1": "possible", "2": "certain", "-": "unknown"}
-
-
-class Reader:
-    """What can be read in a document: every method says it in the words of a session."""
-
-    def __init__(self, content):
-        content = json.loads(json.dumps(content))
-        assert (content["format"], content["version"]) == ("vmbus_teach/stepper", 1)
-        self.scenario, self.lanes = content["scenario"], content["lanes"]
-        self.contexts, self.shared = content["contexts"], content["shared"]
-        self.tables = {name: [] for name in TABLES}
-        self.values = [[] for _ in self.shared]
-        self.states = {}
-        self.take(content)
-
-    def take(self, news):
-        """Takes in what has come since."""
-        news = json.loads(json.dumps(news))
-        tables = [self.tables[name] for name in TABLES] + self.values
-        for table, more in zip(tables, [news[name] for name in TABLES] + news["values"], strict=True):
-            assert more["from"] == len(table), "something is missing, or comes twice"
-            table += more["items"]
-        assert not self.states.keys() & news["states"].keys()
-        self.states |= news["states"]
-        self.complete, self.fates, self.explored = news["complete"], news["fates"], news["explored"]
-
-    def whole(self):
-        """All that has been taken in so far."""
-        return (self.tables, self.values, self.states, self.complete, self.fates, self.explored)
-
-    def knows(self, number):
-        return str(number) in self.states
-
-    def fields(self, number):
-        parent, different, *_ = self.states[str(number)]
-        fields = [0] * (len(self.contexts) + len(self.shared)) if parent == -1 else self.fields(parent)
-        for field, content in zip(different[::2], different[1::2], strict=True):
-            fields[field] = content
-        return fields
-
-    def position(self, number, context):
-        return self.tables["positions"][self.fields(number)[context]]
-
-    def whole_value(self, number, piece):
-        return self.values[piece][self.fields(number)[len(self.contexts) + piece]]
-
-    def value(self, number, piece):
-        value = self.whole_value(number, piece)
-        return value["text"] if isinstance(value, dict) else value
-
-    def word(self, move):
-        context, alternative, *_ = move
-        name = self.contexts[context]["name"]
-        return name if alternative == -1 else f"{name}:{alternative}"
-
-    def moves(self, number):
-        """By the word of a schedule: the move."""
-        return {self.word(move): move for move in self.states[str(number)][2]}
-
-    def waiting(self, number):
-        """Who must wait: (name, what it would do, why, for whom)."""
-        texts, names = self.tables["texts"], [context["name"] for context in self.contexts]
-        return [
-            (names[who], self.position(number, who)["text"], texts[why], tuple(names[other] for other in on))
-            for who, why, on in self.states[str(number)][3]
-        ]
-
-    def faults(self, number):
-        return [(f["kind"], f["message"]) for f in (self.tables["faults"][n] for n in self.states[str(number)][4])]
-
-    def sightings(self, number):
-        return [(f["kind"], f["message"]) for f in (self.tables["faults"][n] for n in self.states[str(number)][5])]
-
-    def shown_values(self, number):
-        """(name, value) of what setup made."""
-        kinds = [piece["kind"] for piece in self.shared]
-        made = [i for i, kind in enumerate(kinds) if kind in KINDS_OF_SETUP]
-        return [(self.shared[i]["name"], self.value(number, i)) for i in made]
-
-    def changes(self, before, after):
-        """(name, before, after) of what setup made, then of interrupts."""
-        first, old, new = len(self.contexts), self.fields(before), self.fields(after)
-        changed = [i for i, _ in enumerate(self.shared) if old[first + i] != new[first + i]]
-        setup = [i for i in changed if self.shared[i]["kind"] in KINDS_OF_SETUP and self.shared[i]["kind"] != "heap"]
-        lines = [i for i in changed if self.shared[i]["kind"] == "interrupt"]
-        return tuple((self.shared[i]["name"], self.value(before, i), self.value(after, i)) for i in setup + lines)
-
-    def standing(self, number, context):
-        """[(function, line)], outermost first; and the listing of the innermost one."""
-        places = self.position(number, context).get("places", [])
-        listings = self.tables["listings"]
-        lines = [tuple(line) for line in listings[places[-1][0]]["lines"]] if places else []
-        return [(listings[listing]["function"], line) for listing, line in places], lines
-
-    def lane(self, number, context):
-        return self.position(number, context).get("lane", self.contexts[context]["lane"])
-
-    def gives(self, move):
-        return None if move[3] == -1 else self.tables["texts"][move[3]]
-
-    def choice_text(self, number, move):
-        text = self.position(number, move[0])["text"]
-        return text if move[1] == -1 or move[3] == -1 else f"{text} gives {self.gives(move)}"
-
-    def failed(self, move):
-        """With what message the step has failed; "" if it has not (the state after it may fail all the same)."""
-        return next((message for kind, message in self.faults(move[2]) if kind not in FAILURES_OF_STATES), "")
-
-    def begins_to_wait(self, move):
-        """For what, in words; "" if the step does not end in waiting."""
-        who, _, after, _ = move
-        if "resumed" not in self.position(after, who) or self.failed(move):
-            return ""
-        return next((self.tables["texts"][why] for c, why, _ in self.states[str(after)][3] if c == who), "waits")
-
-    def lines(self, path):
-        """The story of a path [(state, move), ..., (state, None)]."""
-        lines, previous = [], None
-        for i, (before, move) in enumerate(path[:-1]):
-            who, after = move[0], path[i + 1][0]
-            context, lane = self.contexts[who], self.lanes[self.lane(before, who)]
-            if previous is None or previous[0] != who:
-                if previous is not None:
-                    lines += self.handover(path[i - 1], previous, before, who)
-                where = {"host": " (host)", "cpu": f" ({lane['name']})", "own": ""}[lane["kind"]]
-                lines.append(f"{context['name']}{where}:")
-            position = self.position(before, who)
-            said = "has waited" if "resumed" in position else position["remark"]
-            text = (f"{said}: " if said else "") + position["text"]
-            gives = self.gives(move)
-            text += "" if gives is None else f" gives {gives}"
-            waits = self.begins_to_wait(move)
-            text += f"; it {waits}" if waits else ""
-            changes = ", ".join(f"{name} {old} -> {new}" for name, old, new in self.changes(before, after))
-            text += f"   [{changes}]" if changes else ""
-            text += f"   FAILS: {self.failed(move)}" if self.failed(move) else ""
-            lines.append(f"  {i + 1:>2}  {text}")
-            previous = move
-        return lines
-
-    def handover(self, earlier, previous, now, who):
-        """How control left the one before, if it has more to do and need not wait."""
-        was, name = previous[0], self.contexts[previous[0]]["name"]
-        then = self.position(now, was).get("next", "")
-        if not then or any(stuck == was for stuck, *_ in self.states[str(now)][3]):
-            return []
-        here, there = self.lane(earlier[0], was), self.lane(now, who)
-        how = ""
-        if here == there and self.lanes[here]["kind"] != "host":
-            arrives = self.contexts[who]["kind"] in ("irq", "ipi")
-            how = f"{self.lanes[here]['name']} is interrupted in {name}" if arrives else f"{name} is preempted"
-        return [f"      {how} before it {then}" if how else f"      before {name} {then}"]
-
-
-# --- scenarios that have everything --------------------------------------------------------------------
-
-
-class Handlers(Scenario):
-    """An interrupt, its tasklet and a call from another CPU; plain accesses race."""
-
-    cpus = 2
-
-    def setup(self):
-        self.count, self.seen = Cell(0), Cell(None)
-        self.lock = SpinLock()
-        self.bottom = Tasklet(self.half)
-
-    @interrupt(cpu=0)
-    def isr(self):
-        yield tasklet_schedule(self.bottom)  # leaves the rest to the tasklet
-
-    def half(self):
-        flags = yield spin_lock_irqsave(self.lock)
-        yield store(self.count, (yield load(self.count)) + 1)
-        yield spin_unlock_irqrestore(self.lock, flags)
-
-    @thread(host=True)
-    def device(self):
-        yield raise_irq(self.isr)
-        yield raise_irq(self.isr)
-
-    @thread(cpu=0)
-    def task(self):
-        yield local_irq_disable()
-        yield WRITE_ONCE(self.seen, (yield load(self.count)))  # remembers the count
-        yield local_irq_enable()
-
-    @thread(cpu=1)
-    def other(self):
-        yield spin_lock(self.lock)
-        yield spin_unlock(self.lock)
-        yield smp_call_function_single(0, self.half)
-
-
-class Works(Scenario):
-    """Work on two queues, one of them bound to the CPU of a task that waits for it."""
-
-    cpus = 1
-
-    def setup(self):
-        self.bound, self.ordered = WorkQueue(cpu=0), WorkQueue(ordered=True)
-        self.one, self.two = Work(self.item, 1), Work(self.item, 2)
-        self.log, self.done, self.mutex = Cell(()), Completion(), Mutex()
-
-    def item(self, number):
-        yield mutex_lock(self.mutex)
-        yield WRITE_ONCE(self.log, number)
-        yield complete(self.done)
-        yield mutex_unlock(self.mutex)
-
-    @thread(cpu=0)
-    def task(self):
-        yield queue_work(self.bound, self.one)
-        yield queue_work(self.ordered, self.two)
-        yield flush_work(self.one)
-        yield wait_for_completion(self.done)
-
-
-class Rcu(Scenario):
-    """Readers of an object that is replaced, and freed after a grace period, or (``early``) at once."""
-
-    def setup(self, early=False):
-        self.early = early
-        self.thing = Struct("thing", value=0, next=None)
-        self.pointer, self.log = Cell(self.thing.new(value=1)), Cell(0)
-
-    @thread(copies=2)
-    def reader(self):
-        yield rcu_read_lock()
-        thing = yield rcu_dereference(self.pointer)
-        if thing is not None:
-            yield READ_ONCE(thing.value)
-        yield rcu_read_unlock()
-
-    @thread()
-    def updater(self):
-        old = yield READ_ONCE(self.pointer)
-        new = yield kzalloc(self.thing, value=2)
-        yield rcu_assign_pointer(self.pointer, new)
-        if self.early:
-            yield kfree(old)
-        else:
-            yield kfree_rcu(old)
-            yield call_rcu(self.note, 1)
-            yield synchronize_rcu()
-        yield WRITE_ONCE(self.pointer, None)  # the new one is lost
-
-    def note(self, number):
-        yield WRITE_ONCE(self.log, number)
-
-
-class Open(Scenario):
-    """Alternatives, a loop, a failing assertion, an invariant that breaks while a lock is waited for."""
-
-    cpus = 1
-
-    def setup(self):
-        self.lamp, self.lock, self.kind = Cell("off"), SpinLock(), Cell(1)
-
-    @thread(cpu=0)
-    def worker(self):
-        while True:
-            way = yield choose(("round", "out", "blow", None))
-            if way == "round":
-                yield WRITE_ONCE(self.kind, True)  # 1 and True are two values
-                yield WRITE_ONCE(self.kind, 1)
-            if way == "out":
-                return
-            if way == "blow":
-                yield spin_lock(self.lock)
-                yield WRITE_ONCE(self.lamp, "on")
-                yield spin_unlock(self.lock)
-
-    @thread()
-    def breaker(self):
-        yield spin_lock(self.lock)
-        assert (yield READ_ONCE(self.lamp)) == "off", "the lamp is on"
-        yield WRITE_ONCE(self.lamp, "blown")
-
-    @invariant
-    def it_is_not_blown(self, s):
-        return s[self.lamp] != "blown" or s[self.kind] == 1 or "with another kind"
-
-    @at_end
-    def it_is_off(self, s):
-        return s[self.lamp] == "off"
-
-
-class FailsAfterWaiting(Scenario):
-    """The step in which a lock is had at last is also the one that fails."""
-
-    cpus = 1
-
-    def setup(self):
-        self.lock = SpinLock()
-
-    @thread()
-    def holder(self):
-        yield spin_lock(self.lock)
-        yield spin_unlock(self.lock)
-
-    @thread(cpu=0)
-    def asserts(self):
-        yield spin_lock(self.lock)
-        raise AssertionError("it never gets here")
-
-
-class FromRandom(WithProperties):
-    """A random race of test_oracle.py."""
-
-
-def random_race(topic, seed):
-    """A race with tasks, handlers, locks and what else belongs to the topic, some of them broken."""
-    case = Author(Random(seed), TOPICS[topic]).case()
-    return type("FromRandom", (FromRandom,), {"cpus": case.cpus})(case=case)
-
-
-OF_THE_COURSE = {entry.scenario.__name__: entry.make for entry in catalogue()}
-OWN = {
-    "Handlers": Handlers, "Works": Works, "Rcu": Rcu, "RcuEarly": lambda: Rcu(early=True), "Open": Open,
-    "FailsAfterWaiting": FailsAfterWaiting, "ThreeIncrements": lambda: Increments(threads=3, times=2),
-}
-TRICKY = ("loop_over_dict", "kinds_of_one_in_a_cell", "yield_from_in_a_loop", "caught_and_raised_later", "half_a_call")
-MADE = (
-    OF_THE_COURSE
-    | OWN
-    | {name: lambda name=name: tricky.Tricky(program=tricky.PROGRAMS[name]) for name in TRICKY}
-    | {f"{topic}{seed}": lambda t=topic, s=seed: random_race(t, s) for topic in TOPICS for seed in range(5)}
-)
-
-
-def document_of(scenario):
-    """A document that knows nothing but the start."""
-    return Document(Machine(scenario, width=32))
-
-
-def complete_document(scenario):
-    """A document with every state, and with what a search has found."""
-    document = document_of(scenario)
-    assert document.expand_all(ENOUGH_STATES)
-    document.add(explore_machine(document.machine, ENOUGH_STATES))
-    return document
 
 
 # --- the same as a session -------------------------------------------------------------------------------
@@ -724,7 +344,7 @@ def test_a_step_that_fails_does_not_wait():
     path = path_of(reader, "holder asserts holder asserts")
     assert re.fullmatch(
         r"   4  has waited: spin_lock\(lock\)   \[lock free -> held by asserts\]   "
-        r"FAILS: an assertion of asserts fails in asserts, line \d+ of test_document.py: it never gets here",
+        r"FAILS: an assertion of asserts fails in asserts, line \d+ of made.py: it never gets here",
         reader.lines(path)[-1],
     )
 
@@ -754,7 +374,7 @@ def test_what_was_sent_can_be_read_as_a_schedule():
 HASHES = """
 import hashlib, json, sys
 sys.path.insert(0, "tests")
-from test_document import MADE, complete_document
+from made import MADE, complete_document
 for name in sys.argv[1:]:
     print(hashlib.sha256(json.dumps(complete_document(MADE[name]()).content()).encode()).hexdigest())
 """

@@ -11,7 +11,7 @@ from random import Random
 
 import tricky
 from conftest import ROOT
-from test_document import MADE
+from made import MADE
 
 from vmbus_teach import Schedule, ScheduleError, Session
 from vmbus_teach.checkers.data_race import DataRaces
