@@ -1,7 +1,4 @@
-"""The document tells the same as a session, to somebody who has read nothing but docs/format.md.
-
-``Reader`` below is such a somebody: it decodes the JSON and shares no code with the package.
-"""
+"""The document tells the same as a session, to somebody who has read nothing but docs/format.md (``reader.py``)."""
 
 import json
 import os

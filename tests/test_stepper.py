@@ -45,6 +45,33 @@ def test_a_large_scenario_is_shipped_in_part_and_answers(monkeypatch):
     assert explored["failures"][0]["steps"] == list(late)
 
 
+class WrongLater(Scenario):
+    """A program that turns out to be wrong only behind the other one's step."""
+
+    def setup(self):
+        self.ready = Cell(0)
+
+    @thread()
+    def first(self):
+        for _ in range(20):
+            yield READ_ONCE(self.ready)
+        yield WRITE_ONCE(self.ready, 1)
+
+    @thread()
+    def second(self):
+        if (yield READ_ONCE(self.ready)):
+            yield 7
+
+
+def test_a_program_that_turns_out_to_be_wrong_ends_in_a_sentence(monkeypatch):
+    """The page gets what the error says instead of no answer, for a search as for a step, and can ask again."""
+    monkeypatch.setattr(module, "SHIPPED", 4)
+    stepper = Stepper(WrongLater)
+    assert "yields 7 (a int), which is no operation" in ask(stepper, do="explore")["error"]
+    assert "yields 7 (a int), which is no operation" in ask(stepper, do="follow", steps=["first"] * 21 + ["second"])["error"]
+    assert "error" not in ask(stepper, do="follow", steps=["first"] * 3)
+
+
 def test_a_second_view_that_has_missed_something_gets_everything(monkeypatch):
     """A page says how many states it has; if that is not all that was sent, the answer begins at the start."""
     monkeypatch.setattr(module, "SHIPPED", 10)

@@ -9,6 +9,7 @@ from vmbus_teach import Scenario, Session, explore, invariant, thread
 from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, Struct, choose, kfree, kzalloc, load, store
 from vmbus_teach.scenarios.classics import AbBa, Increments, LockedIncrements
 from vmbus_teach.scenarios.retarget import HostIsLate, PerCpuLists
+from vmbus_teach.views import stepper as module
 from vmbus_teach.views import write_page
 
 pytestmark = pytest.mark.needs("chromium")
@@ -86,6 +87,21 @@ def test_every_schedule_fails_is_said_only_where_it_was_proved(opened):
     stepper = opened(Increments)
     press(stepper, "1", "2", "1", "2")
     expect(status(stepper)).to_contain_text("Decided in step 2: worker_1 reads the counter.")
+
+
+def test_a_search_that_was_cut_short_proves_nothing(opened, monkeypatch):
+    """Then a failure is shown without a word on what could have avoided it, and marks may say that they do not know."""
+    monkeypatch.setattr(module, "SEARCHED", 60)
+    stepper = opened(HostIsLate)
+    press(stepper, "m")
+    expect(status(stepper)).to_contain_text("The search was cut short")
+    for word in explore(HostIsLate).failures[0].schedule.steps:
+        stepper.locator(f'[data-word="{word}"]').click()
+    expect(status(stepper)).to_contain_text("no_message_is_left does not hold")
+    for claim in ("could have avoided", "Decided in step"):
+        expect(status(stepper)).not_to_contain_text(claim)
+    press(stepper, "Home")
+    assert "? not known" in stepper.locator(".vt-lanes").inner_text() or "◐ possible" in stepper.inner_text()
 
 
 def test_marks_are_those_of_the_search(opened):
