@@ -12,6 +12,7 @@ since can be sent after (``news``).
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -19,7 +20,7 @@ from .checkers.data_race import DataRaces
 from .choices import about_to, failures_of
 from .explore import Exploration
 from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN
-from .kernel.base import Context, Shared, show
+from .kernel.base import Context, ModelError, Shared, show
 from .kernel.cpu import Cpu, Level
 from .kernel.heap import Object, Struct
 from .kernel.interrupts import Interrupt
@@ -96,14 +97,18 @@ class Document:
         return [to for _, _, to, _ in self._entries[number][2]]
 
     def expand_around(self, number: int, most: int = AT_ONCE) -> None:
-        """Also what can come after the next steps, so that few of them have to wait for an answer."""
-        near, seen = [number], {number}
+        """Also what can come after the next steps, so that few of them have to wait for an answer.
+
+        A program that is wrong further on is met when somebody goes there.
+        """
+        near, seen = self.expand(number), {number}
         for state in near:  # grows
-            if len(near) > most and state != number:
+            if len(near) > most:
                 break
-            new = [follower for follower in self.expand(state) if follower not in seen]
-            seen.update(new)
-            near += new
+            if state not in seen:
+                seen.add(state)
+                with suppress(ModelError):
+                    near += self.expand(state)
 
     def expand_all(self, most: int) -> bool:
         """Enters every reachable state, if there are no more than ``most``; whether all of them are in."""
