@@ -541,12 +541,11 @@ function drawListing(known, places, short) {
 }
 
 function drawLine(number, text, here) {
-  const comment = text.indexOf("  # ");
-  const indent = text.length - text.trimStart().length;
+  const written = text.trim(), comment = written.startsWith("#") ? 0 : written.indexOf("  # ");
   return h("span", { class: here ? "vt-line vt-here" : "vt-line", "aria-current": here ? "step" : null,
-    style: `padding-left: ${indent + 5}ch` },
+    style: `padding-left: ${text.length - text.trimStart().length + 5}ch` },
     h("span", { class: "vt-number" }, String(number)),
-    comment < 0 ? text.trim() || " " : [text.slice(0, comment).trim(), h("span", { class: "vt-comment" }, text.slice(comment))]);
+    comment < 0 ? written || " " : [written.slice(0, comment), h("span", { class: "vt-comment" }, written.slice(comment))]);
 }
 
 /** What the contexts share: the value, and who has changed it last. */
