@@ -681,7 +681,7 @@ class Stepper {
     });
     Object.assign(this, {
       said: "", kind: "", marks: Boolean(model.get("marks")), seed: 1, failure: 0, view: { top: 0 }, help: false,
-      draft: null, sharing: false, gone: false, slow: false, searching: false, turn: Promise.resolve(), heard: null,
+      draft: null, sharing: false, gone: false, slow: false, searching: false, turn: Promise.resolve(), telling: false,
     });
     this.act = {
       step: (word) => { if (!this.slow) this.do(() => this.walk.step(word)); },     // while the kernel is asked, no more
@@ -754,11 +754,13 @@ class Stepper {
   report() {
     if (this.model.get("offline") || this.gone) return;
     clearTimeout(this.reporting);
-    this.reporting = setTimeout(() => {
-      this.heard = scheduleText(this.walk.steps);
-      this.model.set("schedule", this.heard);
+    this.reporting = setTimeout(async () => {
+      await this.turn;                  // not from the middle of a walk that still asks the kernel
+      this.telling = true;
+      this.model.set("schedule", scheduleText(this.walk.steps));
       this.model.set("at", this.walk.at);
       this.model.set("marks", this.marks);
+      this.telling = false;
       this.model.save_changes();
     }, 30);
   }
@@ -1080,8 +1082,8 @@ function render({ model, el }) {
   }
   root.setAttribute("aria-label", `Stepper of ${stepper.known.scenario.title}`);
   const hear = (message) => stepper.hear(message);
-  const marked = () => { if (model.get("marks") !== stepper.marks) stepper.do(() => stepper.mark(), false); };
-  const moved = () => { if (model.get("schedule") !== stepper.heard || model.get("at") !== stepper.walk.at) stepper.do(() => stepper.load(), false); };
+  const marked = () => { if (!stepper.telling && model.get("marks") !== stepper.marks) stepper.do(() => stepper.mark(), false); };
+  const moved = () => { if (!stepper.telling) stepper.do(() => stepper.load(), false); };
   const lost = () => stepper.check();
   model.on("msg:custom", hear);
   model.on("change:schedule change:at", moved);
