@@ -61,6 +61,7 @@ def settle(stepper):
     """Waits until the stepper has done all that it was asked to."""
     stepper.evaluate("""async ({stepper}) => {
         for (let turn; turn !== stepper.turn; await turn) turn = stepper.turn;
+        await stepper.looking;
     }""")
 
 

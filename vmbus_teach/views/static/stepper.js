@@ -681,7 +681,7 @@ class Stepper {
     });
     Object.assign(this, {
       said: "", kind: "", marks: Boolean(model.get("marks")), seed: 1, failure: 0, view: { top: 0 }, help: false,
-      draft: null, sharing: false, gone: false, slow: false, searching: false, turn: Promise.resolve(), telling: false,
+      draft: null, sharing: false, gone: false, slow: false, looking: null, turn: Promise.resolve(), telling: false,
     });
     this.act = {
       step: (word) => { if (!this.slow) this.do(() => this.walk.step(word)); },     // while the kernel is asked, no more
@@ -799,9 +799,8 @@ class Stepper {
 
   /** After a failure, a search says which step decided. Nobody waits for it, and it is tried once. */
   lookBehind() {
-    if (!this.walk.failures.length || this.known.explored || this.searching || !this.walk.ask || this.gone) return;
-    this.searching = true;
-    this.search().then(() => this.draw(), () => {});
+    if (!this.walk.failures.length || this.known.explored || this.looking || !this.walk.ask || this.gone) return;
+    this.looking = this.search().then(() => this.draw(), () => {});
   }
 
   async search() {
