@@ -151,7 +151,7 @@ class Session:
             "" if move.fault else self._waits(after, index),
             position.phase > 0,
             about_to(self.machine.position(after, index)),
-            move.fault is None and self._is_stuck(after, move.context),
+            move.fault is None and self._blocked(after, index) is not None,
         )
         self._steps[self._at :] = [step]
         self._states[self._at + 1 :] = [after]
@@ -228,18 +228,19 @@ class Session:
         said = (f"there is no context {word!r} in {self.scenario}.", meant(word, names), _possible(open_now))
         raise ScheduleError(" ".join(filter(None, said)))
 
-    def _is_stuck(self, state: int, context: Context) -> bool:
-        """Whether a context has something to do and must wait."""
-        return any(who is context and isinstance(outcome, Blocked) for who, outcome in self.machine.moves(state))
+    def _blocked(self, state: int, index: int) -> Blocked | None:
+        """Why a context must wait with what it would do next; None if it can go on, or has nothing to do."""
+        number = state >> self.machine.place_shift[index] & self.machine.field
+        outcome = self.machine.steps[index][number].outcome(state) if number else None
+        return outcome if isinstance(outcome, Blocked) else None
 
     def _waits(self, state: int, index: int) -> str:
         """What the context waits for, if its last operation has only begun."""
         position = self.machine.position(state, index)
         if position is None or position.phase == 0:
             return ""
-        number = state >> self.machine.place_shift[index] & self.machine.field
-        outcome = self.machine.steps[index][number].outcome(state)
-        return outcome.reason if isinstance(outcome, Blocked) else "waits"
+        blocked = self._blocked(state, index)
+        return blocked.reason if blocked else "waits"
 
     def _changes(self, before: int, after: int) -> tuple[tuple[str, str, str], ...]:
         """What a step changed of the state that setup made, and of the interrupts."""

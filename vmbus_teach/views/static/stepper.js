@@ -80,6 +80,9 @@ export class Known {
   failures(number) { return this.states.get(number)[4].map((fault) => this.faults[fault]); }
   sightings(number) { return this.states.get(number)[5].map((fault) => this.faults[fault]); }
 
+  /** The pieces of shared state that the failures of a state are about. */
+  about(number) { return new Set(this.failures(number).flatMap(({ about }) => about)); }
+
   /** The contexts that do something in some known state; the others would only be in the way. */
   get active() {
     if (this.counted !== this.states.size) {
@@ -551,16 +554,16 @@ function drawLine(number, text, here) {
 /** What the contexts share: the value, and who has changed it last. */
 function drawState(walk) {
   const { known, state, at } = walk;
-  const about = new Set(known.states.get(state)[4].flatMap((fault) => known.faults[fault].about));
+  const about = known.about(state);
   const rows = [];
   known.shared.forEach(({ name, kind, owner }, shared) => {
     if (!["state", "lock", "object", "field"].includes(kind)) return;
     const thing = kind === "object" ? shared : owner;
     if (thing !== undefined && words(known.value(state, thing)) === "not allocated") return;
     const part = kind === "state" && known.shared.some((whole) => whole.kind === "state" && name.startsWith(`${whole.name}.`));
-    if (part && !lastWriter(walk, shared)) return;        // how a tasklet and the like work inside
-    const value = words(known.value(state, shared));
     const written = lastWriter(walk, shared);
+    if (part && !written) return;         // how a tasklet and the like work inside
+    const value = words(known.value(state, shared));
     const fresh = written > 0 && written === at;
     const old = fresh ? words(known.value(walk.path[at - 1].state, shared)) : "";
     const by = written ? `${told(walk, written).who} (${written})` : "";
@@ -582,7 +585,7 @@ function logLines(walk) {
   for (let i = 1; i <= walk.length; i++) {
     const step = told(walk, i);
     const said = i > 1 ? handover(walk.known, told(walk, i - 1), step) : "";
-    if (said) lines.push({ said, lane: step.lane, from: told(walk, i - 1).lane, late: i > walk.at });
+    if (said) lines.push({ said, from: told(walk, i - 1).lane, late: i > walk.at });
     lines.push({ step, number: i, from: i > 1 ? told(walk, i - 1).lane : step.lane, late: i > walk.at });
   }
   return lines;
@@ -605,7 +608,7 @@ function drawLog(walk, view, act, decided) {
   }
   const first = Math.max(0, Math.floor(view.top / ROW) - 4), last = Math.min(lines.length, first + ROWS + 9);
   const track = (lane) => lanes.indexOf(lane);
-  const about = new Set(known.states.get(walk.state)[4].flatMap((fault) => known.faults[fault].about));
+  const about = known.about(walk.state);
   const who = Math.min(18, Math.max(...lines.map((line) => line.step?.who.length ?? 0)));
   return h("div", { class: "vt-log", style: `--who: ${who}ch` },
     h("div", { class: "vt-tracks", style: `--lanes: ${lanes.length}` },
@@ -908,6 +911,7 @@ class Stepper {
   // --- drawing ----------------------------------------------------------------------------------------
 
   draw() {
+    this.decided = this.walk.failures.length ? deciding(this.walk) : [];
     const focused = this.el.contains(document.activeElement) ? document.activeElement : null;
     patch(this.el, real([
       h("div", { class: "vt-head" },
@@ -993,16 +997,17 @@ class Stepper {
     const { failures } = walk;
     const lines = [];
     const races = walk.path.slice(0, walk.at + 1).flatMap(({ state }, i) => known.sightings(state).map((fault) => [i, fault]));
+    const inWords = (fault) => [h("b", {}, `✗ ${IN_WORDS[fault.kind] ?? fault.kind}: `), fault.message];
     let kind = this.kind;
     if (failures.length) {
       kind = "bad";
-      for (const fault of failures) lines.push([h("b", {}, `✗ ${IN_WORDS[fault.kind] ?? fault.kind}: `), fault.message]);
+      lines.push(...failures.map(inWords));
       lines.push(this.whyDecided());
     }
     if (this.said) lines.push(...this.said.split("\n"));
     for (const [, fault] of races.filter(([i]) => i === walk.at)) {
       kind = "bad";
-      lines.push([h("b", {}, `✗ ${IN_WORDS[fault.kind] ?? fault.kind}: `), fault.message]);
+      lines.push(inWords(fault));
     }
     if (!failures.length && !this.said) {
       if (walk.at > 0) {
@@ -1023,7 +1028,7 @@ class Stepper {
   whyDecided() {
     const { walk, known } = this;
     if (known.fate(0) === "2") return "Nothing could have avoided it: every schedule of this scenario fails.";
-    const decision = deciding(walk).find(({ certain }) => certain);
+    const decision = this.decided.find(({ certain }) => certain);
     if (!decision) return "";
     const step = told(walk, decision.step);
     const did = step.remark ? `${step.who} ${step.remark}` : step.text;
@@ -1047,7 +1052,7 @@ class Stepper {
       members[lane].sort((a, b) => RANK[known.contexts[a].kind] - RANK[known.contexts[b].kind] || a - b);
       return drawLane(walk, lane, members[lane], options);
     });
-    const decided = new Map(first && walk.failures.length ? deciding(walk).map((decision) => [decision.step, decision]) : []);
+    const decided = new Map(this.decided.map((decision) => [decision.step, decision]));
     return h("div", { class: "vt-pane", key: `pane${number}` },
       this.panes.length > 1 && h("div", { class: "vt-pane-head" }, h("span", { class: "vt-name" }, known.scenario.title),
         h("div", { class: "vt-why" }, first ? "You schedule this one." : this.comparison(walk, stopped, why, steps))),
