@@ -9,13 +9,14 @@ interleavings, ``Stepper`` (imported when first used) shows it in a notebook.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from .explore import Exploration, explore
 from .failure import Failure
 from .kernel.base import ModelError
 from .program import ProgramError
-from .scenario import Scenario, ScenarioError, at_end, interrupt, invariant, thread
+from .scenario import Scenario, ScenarioError, at_end, gauge, interrupt, invariant, thread
 from .schedule import Schedule, ScheduleError
 from .session import Session
 
@@ -33,15 +34,25 @@ __all__ = [
     "Session",
     "at_end",
     "explore",
+    "gauge",
     "interrupt",
     "invariant",
     "thread",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Stepper":  # needs ipywidgets, which the rest does without
-        from .views.stepper import Stepper
+#: What needs more packages than the rest, or knows the whole course: imported when it is first named.
+_LATER = {
+    "Stepper": "views.stepper",
+    "grade": "grading",
+    "hint": "grading",
+    "simulate": "timed",
+    "simulate_each": "timed",
+    "simulate_many": "timed",
+}
 
-        return Stepper
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

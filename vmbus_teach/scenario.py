@@ -28,6 +28,7 @@ from .kernel import EVERYWHERE
 from .kernel.base import Context, Fixed, ModelError, Program, Shared, show
 from .kernel.cpu import Cpu
 from .kernel.interrupts import Interrupt
+from .kernel.time import Traffic
 from .source import in_words
 from .values import Opaque, key
 
@@ -48,7 +49,7 @@ class State(Protocol):
 class _Role:
     """What a decorator says about a method."""
 
-    kind: str  # "thread", "interrupt", "invariant", "at_end"
+    kind: str  # "thread", "interrupt", "invariant", "at_end", "gauge"
     cpu: int | None = None
     host: bool = False
     copies: int = 1
@@ -91,6 +92,15 @@ def at_end(method: F) -> F:
     return _mark(_Role("at_end"))(method)
 
 
+def gauge(method: F) -> F:
+    """Makes a method a measure of every state, for ``simulate``: how much of something there is, such as messages.
+
+    ``method(self, s)`` returns a number, or a dict of numbers, one for each channel or queue. A search
+    does not ask for it.
+    """
+    return _mark(_Role("gauge"))(method)
+
+
 @dataclass
 class Cast:
     """What a scenario consists of, once it has been set up."""
@@ -100,6 +110,7 @@ class Cast:
     shared: list[Shared] = field(default_factory=list)
     invariants: list[Callable[[State], Any]] = field(default_factory=list)
     at_ends: list[Callable[[State], Any]] = field(default_factory=list)
+    gauges: list[Callable[[State], Any]] = field(default_factory=list)
     named: list[Shared] = field(default_factory=list)  # the state that setup made, for the reader
 
 
@@ -177,6 +188,10 @@ class Scenario(Fixed):
 
     __repr__ = __str__
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it goes to another process: set up there once more."""
+        return _made, (type(self), self._parameters)
+
     def check_unchanged(self, who: str) -> None:
         """Raises if a program has changed the scenario's own attributes behind the machine's back."""
         now = self._content()
@@ -226,7 +241,7 @@ class Scenario(Fixed):
         for name, value in vars(self).items():
             if name not in _ENGINE:
                 _collect(name, value, found)
-        cast.named = [shared for shared in found.values() if not isinstance(shared, Interrupt)]
+        cast.named = [shared for shared in found.values() if not isinstance(shared, Interrupt | Traffic)]
         for line in self._interrupts.values():
             _collect(line.name, line, found)
         for shared in (*EVERYWHERE, *cast.cpus):
@@ -255,6 +270,8 @@ class Scenario(Fixed):
                 cast.invariants.append(getattr(self, name))
             if role.kind == "at_end":
                 cast.at_ends.append(getattr(self, name))
+            if role.kind == "gauge":
+                cast.gauges.append(getattr(self, name))
         return cast
 
     def _content(self) -> dict[str, Any]:
@@ -345,6 +362,10 @@ class Scenario(Fixed):
             self._place_of(name, role.cpu, role.host)
             declared += [(getattr(self, name), (), role.cpu, role.host, name)] * role.copies
         self._threads = [*declared, *self._threads]
+
+
+def _made(scenario: type[Scenario], parameters: dict[str, Any]) -> Scenario:
+    return scenario(**parameters)
 
 
 #: The engine's own attributes of a scenario; all others are the author's.

@@ -103,6 +103,8 @@ from .rcu import (
     rcu_read_unlock,
     synchronize_rcu,
 )
+from .synic import HVMSG_CHANNEL, HVMSG_NONE, HVMSG_TIMER_EXPIRED, MessageSlot, hv_signal_eom, synic_post_message
+from .time import Traffic, ndelay, next_arrival, usleep_range
 from .work import (
     Work,
     WorkQueue,

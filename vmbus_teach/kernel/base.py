@@ -216,6 +216,8 @@ class Operation:
     sleeps: ClassVar[bool] = False
     #: The host may do it too: it needs no CPU of the guest.
     host: ClassVar[bool] = False
+    #: In time: its CPU can do something else for as long as it takes.
+    frees_the_cpu: ClassVar[bool] = False
     #: How memory is accessed: "", "plain", "once", "acquire", "release", "full".
     ordering: ClassVar[str] = ""
     #: Which memory access it is, if any: "r", "w", "rw".
