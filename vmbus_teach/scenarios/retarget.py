@@ -19,11 +19,13 @@ from ..kernel import (
     Cell,
     Mutex,
     SpinLock,
+    Traffic,
     atomic_fetch_add,
     local_irq_restore,
     local_irq_save,
     mutex_lock,
     mutex_unlock,
+    next_arrival,
     raise_irq,
     set_bit,
     smp_call_function_single,
@@ -35,7 +37,7 @@ from ..kernel import (
     test_and_set_bit,
     xchg,
 )
-from ..scenario import Scenario, at_end, interrupt, thread
+from ..scenario import Scenario, at_end, interrupt, invariant, thread
 
 RELID = 7
 OLD, NEW = 0, 1
@@ -294,6 +296,85 @@ class GlobalArray(PerCpuLists):
 
     def move_channel(self):
         yield from self.send_modifychannel()
+
+    def relid2channel(self, cpu):
+        channels = yield READ_ONCE(self.channels)  # looks the relid up, whichever CPU this is
+        return RELID in channels
+
+
+# --- in time: the channel moves again and again ------------------------------------------------------
+
+
+class Retargeting(PerCpuLists):
+    """Packets keep coming, the channel keeps moving to and fro; how long until an event is lost?"""
+
+    def setup(self):
+        super().setup()
+        self.packets = Traffic()  # what the host has to send
+        self.moves = Traffic()  # when the administrator writes a new CPU
+        self.target = Cell(OLD)  # the guest's idea of the channel's CPU
+        self.lost = Cell(False)  # nothing of the kernel: our own note
+
+    def host_sends(self):
+        while True:
+            yield next_arrival(self.packets)
+            before = yield xchg(self.ring, 1)  # puts a packet into the ring; it only matters whether that was empty
+            if before == 0:
+                cpu = yield READ_ONCE(self.host_target)  # looks up which CPU to interrupt
+                yield from self.signal(cpu)
+
+    def host_retargets(self):
+        while True:
+            yield smp_cond_load_acquire(self.modify_request, is_there)
+            cpu = yield xchg(self.modify_request, None)  # takes the guest's request
+            yield WRITE_ONCE(self.host_target, cpu)  # interrupts the new CPU from now on
+
+    def target_cpu_store(self):
+        while True:
+            yield next_arrival(self.moves)
+            yield mutex_lock(self.channel_mutex)
+            old = yield READ_ONCE(self.target)
+            yield from self.move(old, NEW if old == OLD else OLD)
+            yield mutex_unlock(self.channel_mutex)
+
+    def move(self, old, new):
+        yield smp_store_release(self.modify_request, new)  # asks the host to interrupt the new CPU
+        yield smp_call_function_single(old, self.percpu_channel_deq, old)  # has the old CPU change its list
+        yield smp_call_function_single(new, self.percpu_channel_enq, new)  # has the new CPU change its list
+        yield WRITE_ONCE(self.target, new)
+
+    def vmbus_chan_sched(self, cpu):
+        pending = yield sync_test_and_clear_bit(RELID, self.event_flags[cpu])  # takes the event
+        if not pending:
+            return
+        found = yield from self.relid2channel(cpu)
+        if found:
+            yield from self.onchannel_callback()
+        else:
+            yield WRITE_ONCE(self.lost, True)  # the event is gone, and nobody has been told
+
+    # These programs never end, so both properties are asked in every state.
+
+    @invariant
+    def no_message_is_left(self, s):
+        return not s[self.lost] or "an event is gone, and nobody has been told"
+
+    @invariant
+    def nothing_stale_is_on_the_old_list(self, s):
+        return not all(RELID in s[channels] for channels in self.chan_list) or "the channel is on both lists"
+
+
+class RetargetingGlobalArray(Retargeting):
+    """The same with one array for all CPUs."""
+
+    def setup(self):
+        super().setup()
+        self.chan_list = [Cell(frozenset()), Cell(frozenset())]
+        self.channels = Cell(frozenset({RELID}))
+
+    def move(self, old, new):
+        yield smp_store_release(self.modify_request, new)  # asks the host to interrupt the new CPU
+        yield WRITE_ONCE(self.target, new)
 
     def relid2channel(self, cpu):
         channels = yield READ_ONCE(self.channels)  # looks the relid up, whichever CPU this is

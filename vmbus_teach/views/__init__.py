@@ -1,7 +1,7 @@
 """What people look at: the stepper, predictions, tables, pictures. Needs packages that the core does without.
 
-The pictures (``growth``, ``space_time``, ``state_graph``) are imported when first named, which ``import *`` does, too:
-matplotlib takes its time.
+The pictures (``curves``, ``growth``, ``space_time``, ``state_graph``, ``timeline``) are imported when first named,
+which ``import *`` does, too: matplotlib takes its time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .stepper import Stepper
 from .tables import Verdicts, judge
 from .vary import Vary
 
-_PLOTS = ("growth", "space_time", "state_graph")
+_PLOTS = ("curves", "growth", "space_time", "state_graph", "timeline")
 
 __all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS]
 
