@@ -27,7 +27,17 @@ from vmbus_teach.kernel import (
     rcu_read_unlock,
     synchronize_rcu,
 )
-from vmbus_teach.scenarios import classics, retarget
+from vmbus_teach.kernel.heap import Freed
+from vmbus_teach.scenarios import (
+    array_chain,
+    array_forbids,
+    array_ordering,
+    classics,
+    global_array,
+    retarget,
+    ring,
+    synic,
+)
 
 MODELS = Path(__file__).parent / "spin"
 
@@ -152,6 +162,20 @@ MEANING: dict[str, tuple[str, Outcome | None]] = {
     "abba": ("at_end", lambda self, s: ()),
     "rcu": ("use-after-free", lambda self, s: tuple(s[cell] for cell in self.sums)),
     "retarget": ("at_end", lambda self, s: (s[self.ring], *(retarget.RELID in s[c] for c in self.chan_list))),
+    "message_slot": ("at_end", lambda self, s: (s[self.handled],)),
+    "event_flags": ("at_end", lambda self, s: (s[self.ring[1]], s[self.ring[2]])),
+    "ring": ("at_end", lambda self, s: (s[self.write_index] - s[self.read_index],)),
+    "channel_removal": (
+        "use-after-free",
+        lambda self, s: (s[self.channel.interrupts], isinstance(s[self.channel], Freed)),
+    ),
+    "open_chain": ("at_end", lambda self, s: (s[self.ring],)),
+    "offer_rescind": ("at_end", lambda self, s: (s[self.r1] is not None,)),
+    "resume_release": (
+        "at_end",
+        lambda self, s: (s[self.r1] == array_forbids.RELID, s[self.channels[array_forbids.RELID]] is not None),
+    ),
+    "store_buffer": ("at_end", lambda self, s: (1 + ["new", "old", "no channel"].index(s[self.used]),)),
 }
 
 RETARGET = [
@@ -167,6 +191,95 @@ RETARGET = [
     retarget.PassItOn,
     retarget.GlobalArray,
 ]
+
+REMOVAL = [
+    global_array.ChannelRemoval,
+    global_array.FreedAtOnce,
+    global_array.FreedThenUnmapped,
+    global_array.NeverUnmapped,
+    global_array.WaitAndFree,
+    global_array.WaitTooEarly,
+    global_array.NoReadLock,
+    global_array.InAThread,
+    global_array.InAThreadNoReadLock,
+    global_array.LockInTheChannel,
+    global_array.LockAroundTheArray,
+    global_array.LockAroundTheUse,
+    global_array.LockWithInterruptsOn,
+]
+
+#: The models whose variants have the scenarios' names.
+BY_NAME = {
+    "message_slot": [
+        synic.Messages,
+        synic.PendingReadFirst,
+        synic.EomBeforeEmptying,
+        synic.NeverEom,
+        synic.AlwaysEom,
+        synic.EmptiedTooEarly,
+        synic.PlainStore,
+        synic.CrashingCpu,
+        synic.CrashingCpuPlainStore,
+        synic.CrashingCpuSameType,
+    ],
+    "event_flags": [
+        synic.EventFlags,
+        synic.WordCleared,
+        synic.WordExchanged,
+        synic.ScanOfACopy,
+        synic.ClearedAfterwards,
+        synic.ClearedAfterwardsAlwaysRaised,
+    ],
+    "ring": [
+        ring.Batched,
+        ring.NoRecheck,
+        ring.RecheckedTooEarly,
+        ring.ReadAgainUnmasked,
+        ring.NeverMasked,
+        ring.NeverMaskedNoRecheck,
+        ring.HostLooksFirst,
+        ring.HostAlwaysSignals,
+        ring.Direct,
+        ring.DirectOnce,
+        ring.InIsr,
+        ring.InIsrNeverUnmasked,
+        ring.InIsrReadsAll,
+    ],
+    "open_chain": [
+        array_chain.OpenChain,
+        array_chain.HostSignalsEarly,
+        array_chain.QueuedBeforeMapped,
+        array_chain.CallbackAfterOpen,
+        array_chain.LooksUpFirst,
+    ],
+    "offer_rescind": [
+        array_forbids.OfferAgainstRescind,
+        array_forbids.OfferUnlocked,
+        array_forbids.RescindUnlocked,
+        array_forbids.RescindDoesNotWait,
+        array_forbids.CountedDownBeforeLock,
+        array_forbids.MappedAfterUnlock,
+        array_forbids.CountedDownLast,
+        array_forbids.CountedDownLastUnlocked,
+    ],
+    "resume_release": [
+        array_forbids.ResumeAgainstRelease,
+        array_forbids.ResumeUnlocked,
+        array_forbids.ReleaseUnlocked,
+        array_forbids.ResumeMapsAfterUnlock,
+        array_forbids.ReleaseUnmapsAfterUnlock,
+        array_forbids.MappedFirst,
+        array_forbids.MappedFirstUnlocked,
+        array_forbids.RelidIsUsedAgain,
+        array_forbids.RelidStaysValid,
+    ],
+    "store_buffer": [
+        array_ordering.BufferedOnce,
+        array_ordering.BufferedRelease,
+        array_ordering.BufferedFullBarrier,
+        array_ordering.QueueOnce,
+    ],
+}
 
 CASES = [
     *(
@@ -189,6 +302,9 @@ CASES = [
     Case("rcu", ["NO_WAIT"], ReplaceWithoutWaiting()),
     Case("rcu", ["LATE_UNPUBLISH"], ReplaceTooLate()),
     *(Case("retarget", [c.__name__, f"MESSAGES={m}"], c(messages=m)) for c in RETARGET for m in (1, 2)),
+    *(Case("channel_removal", [c.__name__], c(removal_cpu=1)) for c in REMOVAL),
+    *(Case("channel_removal", [c.__name__, "SAME_CPU"], c(removal_cpu=0)) for c in REMOVAL),
+    *(Case(model, [c.__name__], c()) for model, scenarios in BY_NAME.items() for c in scenarios),
 ]
 
 

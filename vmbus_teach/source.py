@@ -19,9 +19,9 @@ from functools import lru_cache
 from types import CodeType, FrameType, FunctionType, GeneratorType, MethodType
 from typing import Any, NamedTuple
 
-#: Frames of files in here are the engine's own; the course's scenarios count as the reader's.
+#: Frames of files in here are the engine's own; the course's scenarios and exercises count as the reader's.
 _PACKAGE = os.path.dirname(__file__)
-_SCENARIOS = os.path.join(_PACKAGE, "scenarios", "")
+_SCENARIOS = (os.path.join(_PACKAGE, "scenarios", ""), os.path.join(_PACKAGE, "grading", "chapters", ""))
 
 
 class Place(NamedTuple):

@@ -61,7 +61,9 @@ class Supervision:
             raise self.broken
 
     def _trace(self, frame: types.FrameType, event: str, arg: Any) -> Any:
-        if event in ("line", "call"):
+        if event == "call" and jumps_to_itself(frame.f_code):
+            frame.f_trace_opcodes = True  # there Python 3.11 tells of no lines
+        if event in ("line", "call", "opcode"):
             if frame.f_code.co_name == "ask_exit":
                 raise SystemExit  # IPython's exit() would end the notebook's kernel
             self.lines += 1
@@ -95,6 +97,12 @@ def _would_be_caught(frame: types.FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+@lru_cache(maxsize=1000)
+def jumps_to_itself(code: types.CodeType) -> bool:
+    """Whether a function has a loop of one instruction, as ``while True: pass`` in one line is."""
+    return any(i.opname.startswith("JUMP") and i.argval == i.offset for i in dis.get_instructions(code))
 
 
 @lru_cache(maxsize=1000)

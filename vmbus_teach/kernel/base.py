@@ -278,6 +278,10 @@ class Operation:
             if isinstance(value, Shared):
                 yield value
 
+    def raises(self, state: Any) -> Iterator[Shared]:
+        """The interrupts that it raises in ``state``, those that are pending already included; to be counted."""
+        return iter(())
+
     def step(self, now: Now) -> Any:
         """Does it, atomically; returns what ``yield`` returns to the program."""
         raise NotImplementedError(f"{type(self).__name__}.step")

@@ -67,6 +67,9 @@ class raise_irq(Operation):
                 "Write raise_irq(self.vmbus_isr), naming the method, not calling it."
             )
 
+    def raises(self, state: Any) -> Iterator[Interrupt]:
+        yield self.line
+
     def step(self, now: Now) -> None:
         if not now[self.line]:
             now[self.line] = True

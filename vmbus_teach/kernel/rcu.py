@@ -165,6 +165,7 @@ class synchronize_rcu(Operation):
     """Sleeps until every reader of this moment has left."""
 
     sleeps: ClassVar[bool] = True
+    frees_the_cpu: ClassVar[bool] = True
 
     def step(self, now: Now) -> None:
         if now.phase == 0:

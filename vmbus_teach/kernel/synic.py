@@ -73,6 +73,10 @@ class synic_post_message(Operation):
     payload: Any
     host: ClassVar[bool] = True
 
+    def raises(self, state: Any) -> Iterator[Interrupt]:
+        if state[self.slot.message_type] == HVMSG_NONE:
+            yield self.slot.line
+
     def step(self, now: Now) -> None:
         now[self.slot] = (*now[self.slot], (self.message_type, self.payload))
         self.slot.refill(now)
@@ -82,6 +86,10 @@ class hv_signal_eom(Operation):
     """Writes the EOM register: the hypervisor puts the next message into the slot, if that is empty."""
 
     slot: MessageSlot
+
+    def raises(self, state: Any) -> Iterator[Interrupt]:
+        if state[self.slot] and state[self.slot.message_type] == HVMSG_NONE:
+            yield self.slot.line
 
     def step(self, now: Now) -> None:
         self.slot.refill(now)

@@ -7,8 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..scenario import Scenario
-from . import classics, retarget
+from . import (
+    array_chain,
+    array_forbids,
+    array_lookup,
+    array_ordering,
+    classics,
+    global_array,
+    one_vector,
+    retarget,
+    ring,
+    synic,
+)
 
+SYNIC = "Linux 6.1, drivers/hv; Hypervisor Top Level Functional Specification; Documentation/virt/hyperv/vmbus.rst"
 SERIES_2020 = "Drivers: hv: vmbus: Replace the per-CPU channel lists with a global array of channels (8b6a877c060e)"
 
 
@@ -36,7 +48,10 @@ def catalogue() -> tuple[Entry, ...]:
     """Every scenario of the course, in its order."""
     return (
         *(Entry("00", title, scenario, expected, "-") for title, scenario, expected in _CLASSICS),
+        *(Entry("01", title, scenario, expected, SYNIC) for title, scenario, expected in _SYNIC),
+        Entry("01", "one vector, no second look", one_vector.OneVectorNoRecheck, "at_end", SYNIC, _ONE_CHANNEL),
         *(Entry("02", title, scenario, expected, SERIES_2020) for title, scenario, expected in _RETARGET),
+        *(Entry("03", title, scenario, expected, SERIES_2020) for title, scenario, expected in _ARRAY),
     )
 
 
@@ -54,6 +69,44 @@ _CLASSICS: tuple[tuple[str, type[Scenario], str], ...] = (
     ("two locks in one order", classics.AbAb, "holds"),
 )
 
+_SYNIC: tuple[tuple[str, type[Scenario], str], ...] = (
+    ("a control message after another", synic.Messages, "holds"),
+    ("looks for more before it empties the slot", synic.PendingReadFirst, "at_end"),
+    ("asks for more before it empties the slot", synic.EomBeforeEmptying, "at_end"),
+    ("never asks for more", synic.NeverEom, "at_end"),
+    ("always asks for more", synic.AlwaysEom, "holds"),
+    ("empties the slot before it reads it", synic.EmptiedTooEarly, "at_end"),
+    ("empties the slot with a plain write", synic.PlainStore, "holds"),
+    ("a crashing CPU looks into the slot", synic.CrashingCpu, "holds"),
+    ("a crashing CPU, a plain write", synic.CrashingCpuPlainStore, "at_end"),
+    ("a crashing CPU, two messages of one type", synic.CrashingCpuSameType, "at_end"),
+    ("each event flag is taken back by itself", synic.EventFlags, "holds"),
+    ("all flags are read, then cleared", synic.WordCleared, "at_end"),
+    ("all flags are taken in one step", synic.WordExchanged, "holds"),
+    ("a copy of the flags is scanned", synic.ScanOfACopy, "holds"),
+    ("a flag is cleared after the channel was read", synic.ClearedAfterwards, "at_end"),
+    ("the same, and the interrupt is always raised", synic.ClearedAfterwardsAlwaysRaised, "at_end"),
+    ("batched: the host is silent while the guest reads", ring.Batched, "holds"),
+    ("no second look", ring.NoRecheck, "at_end"),
+    ("the second look comes before unmasking", ring.RecheckedTooEarly, "at_end"),
+    ("reads again without masking", ring.ReadAgainUnmasked, "holds"),
+    ("never masks", ring.NeverMasked, "holds"),
+    ("never masks, no second look", ring.NeverMaskedNoRecheck, "at_end"),
+    ("the host looks at the mask before it writes", ring.HostLooksFirst, "at_end"),
+    ("no second look, a host that signals every message", ring.HostAlwaysSignals, "at_end"),
+    ("masks without barriers", ring.WithoutBarriers, "holds"),
+    ("direct: reads until the ring is empty", ring.Direct, "holds"),
+    ("direct, reads once", ring.DirectOnce, "at_end"),
+    ("in the handler: masks and defers", ring.InIsr, "holds"),
+    ("in the handler, never unmasked", ring.InIsrNeverUnmasked, "at_end"),
+    ("in the handler, takes a mutex", ring.InIsrTakesAMutex, "sleep-in-atomic"),
+    ("in the handler, reads until the ring is empty", ring.InIsrReadsAll, "holds"),
+    ("two channels, one vector", one_vector.OneVector, "holds"),
+)
+
+#: Two messages on one channel: what the second one needs to get lost.
+_ONE_CHANNEL = {"channels": 1, "messages": 2}
+
 _RETARGET: tuple[tuple[str, type[Scenario], str], ...] = (
     ("a channel moves while its interrupt is in flight", retarget.PerCpuLists, "at_end"),
     ("the host switches last", retarget.HostIsLate, "at_end"),
@@ -66,4 +119,56 @@ _RETARGET: tuple[tuple[str, type[Scenario], str], ...] = (
     ("wait for the answer, and drain", retarget.WaitAndDrain, "holds"),
     ("send the event on to the other CPU", retarget.PassItOn, "holds"),
     ("one global array", retarget.GlobalArray, "holds"),
+    ("a channel moves again and again", retarget.Retargeting, "invariant"),
+    ("a channel moves again and again, one global array", retarget.RetargetingGlobalArray, "holds"),
+)
+
+_ARRAY: tuple[tuple[str, type[Scenario], str], ...] = (
+    ("a channel is removed while its interrupt is in flight", global_array.ChannelRemoval, "holds"),
+    ("freed at once", global_array.FreedAtOnce, "use-after-free"),
+    ("freed, and then taken out of the array", global_array.FreedThenUnmapped, "use-after-free"),
+    ("never taken out of the array", global_array.NeverUnmapped, "use-after-free"),
+    ("never freed", global_array.NeverFreed, "leak"),
+    ("taken out by a plain store", global_array.PlainUnmap, "data-race"),
+    ("wait for the readers, then free", global_array.WaitAndFree, "holds"),
+    ("wait for the readers too early", global_array.WaitTooEarly, "use-after-free"),
+    ("no rcu_read_lock in the handler", global_array.NoReadLock, "holds"),
+    ("the look-up in a thread", global_array.InAThread, "holds"),
+    ("no rcu_read_lock in the thread", global_array.InAThreadNoReadLock, "use-after-free"),
+    ("a lock that lies in the channel", global_array.LockInTheChannel, "use-after-free"),
+    ("a lock around the array", global_array.LockAroundTheArray, "use-after-free"),
+    ("a lock around the use", global_array.LockAroundTheUse, "holds"),
+    ("a lock, with interrupts on", global_array.LockWithInterruptsOn, "deadlock"),
+    ("from the offer to the first interrupt", array_chain.OpenChain, "holds"),
+    ("a host that signals early", array_chain.HostSignalsEarly, "at_end"),
+    ("queued before mapped", array_chain.QueuedBeforeMapped, "at_end"),
+    ("the callback is set after the request", array_chain.CallbackAfterOpen, "at_end"),
+    ("the handler looks up first", array_chain.LooksUpFirst, "at_end"),
+    ("mapped by a plain store", array_chain.MappedByPlainStore, "holds"),
+    ("mapped by WRITE_ONCE", array_chain.MappedOnce, "holds"),
+    ("mapped by a release", array_chain.MappedByRelease, "holds"),
+    ("an offer against a rescind", array_forbids.OfferAgainstRescind, "holds"),
+    ("the offer takes no lock", array_forbids.OfferUnlocked, "at_end"),
+    ("the rescind takes no lock", array_forbids.RescindUnlocked, "at_end"),
+    ("the rescind does not wait", array_forbids.RescindDoesNotWait, "at_end"),
+    ("counted down before the lock", array_forbids.CountedDownBeforeLock, "at_end"),
+    ("mapped after the lock", array_forbids.MappedAfterUnlock, "at_end"),
+    ("counted down last", array_forbids.CountedDownLast, "holds"),
+    ("counted down last, no locks", array_forbids.CountedDownLastUnlocked, "holds"),
+    ("a resume against a release", array_forbids.ResumeAgainstRelease, "holds"),
+    ("the resume takes no lock", array_forbids.ResumeUnlocked, "at_end"),
+    ("the release takes no lock", array_forbids.ReleaseUnlocked, "at_end"),
+    ("the resume maps after the lock", array_forbids.ResumeMapsAfterUnlock, "at_end"),
+    ("the release unmaps after the lock", array_forbids.ReleaseUnmapsAfterUnlock, "holds"),
+    ("mapped first", array_forbids.MappedFirst, "holds"),
+    ("mapped first, no locks", array_forbids.MappedFirstUnlocked, "holds"),
+    ("a relid is used again", array_forbids.RelidIsUsedAgain, "holds"),
+    ("a relid stays valid", array_forbids.RelidStaysValid, "at_end"),
+    ("a store buffer, made by hand", array_ordering.BufferedOnce, "at_end"),
+    ("... and a release", array_ordering.BufferedRelease, "at_end"),
+    ("... and a full barrier", array_ordering.BufferedFullBarrier, "holds"),
+    ("... that keeps the order", array_ordering.QueueOnce, "at_end"),
+    ("a list that is walked", array_lookup.ListWalk, "holds"),
+    ("an array", array_lookup.ArrayIndex, "holds"),
+    ("an array under a lock", array_lookup.ArrayUnderALock, "holds"),
 )

@@ -18,7 +18,6 @@ from ..kernel import (
     kzalloc,
     queue_work,
     raise_irq,
-    rcu_barrier,
     schedule_work,
     smp_call_function_single,
     synchronize_rcu,
@@ -155,7 +154,14 @@ class observed:
 
 def drawn(cost: Cost, rng: Random) -> int:
     """A time, drawn if it has to be."""
-    return cost if isinstance(cost, int) else cost.draw(rng)
+    return cost if isinstance(cost, int) else checked_time(cost, cost.draw(rng))
+
+
+def checked_time(what: object, time: Any) -> int:
+    """``time``, which ``what`` has given. Raises TimeError if it is none."""
+    if type(time) is int and time >= 0:
+        return time
+    raise TimeError(f"{what} gave {show(time)}. A time is a whole number of nanoseconds, 0 or more.")
 
 
 # --- what each operation takes ------------------------------------------------------------------
@@ -238,7 +244,7 @@ class Costs:
                 if name in self.operations:
                     return self.operations[name]
         costs: dict[Any, Cost] = dict(OPERATIONS)
-        costs[synchronize_rcu] = costs[rcu_barrier] = self.grace_period
+        costs[synchronize_rcu] = self.grace_period
         costs.update(self.operations)
         return next(costs[kind] for kind in kinds if kind in costs)
 

@@ -4,6 +4,9 @@ Each context takes the time of its operation; when that is over, the operation t
 machine that a search goes through. So whatever happens here is one of the schedules that a search knows, and the
 same words replay it. A context whose CPU is taken away (by an interrupt, by another task) keeps what is left of its
 time. One that has to wait, waits until something that its step reads has changed.
+
+To read it: ``_step`` is what happens when a time is over. ``_place`` gives a context its next operation, ``_wait`` and
+``_look_again`` are for those that cannot go on, ``_dispatch`` decides who has a CPU.
 """
 
 from __future__ import annotations
@@ -11,25 +14,31 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable
+from functools import reduce
 from itertools import count
+from operator import or_
 from random import Random
 from typing import Any, NamedTuple
 
 import simpy
 
 from ..choices import failures_of
-from ..outcome import Blocked, Fault, Move
+from ..kernel.time import next_arrival
+from ..outcome import Blocked, Fault
 from ..search import StopButton
-from .costs import FIFO, drawn
+from .costs import FIFO, checked_time, drawn
 from .plan import Effect, Plan, Turn
 from .tally import Tally
 
 REPORT_EVERY = 10_000
 
-#: How many of these are kept.
+#: How many stretches are kept.
 STRETCHES = 100_000
 
 A_FAILURE = "a failure"
+
+#: A mask of all fields of a state.
+EVERYTHING = -1
 
 
 class Moment(NamedTuple):
@@ -44,28 +53,20 @@ class Moment(NamedTuple):
         return f"{self.time:,}{of} ns, {self.steps:,} steps"
 
 
-class Kept(NamedTuple):
-    """A time in which a CPU was given to one context, without a break; for the picture of a run."""
-
-    cpu: int  # its number in the plan
-    who: int  # the index of the context
-    begin: int
-    end: int
-    spinning: bool
-
-
 class _Over(Exception):
     """The run ends here; the text says why."""
 
 
 class _Due(simpy.Event):
-    """The moment at which the time of a context's operation is over."""
+    """The moment at which the time of something is over: of a context's operation, of a CPU's time slice."""
 
     def __init__(self, env: simpy.Environment, index: int) -> None:
         super().__init__(env)
         self._ok, self._value = True, None
         self.callbacks = None  # type: ignore[assignment]  # as after it has come
-        self.index = index
+        self.index = index  # of the context or CPU
+        self.due = -1
+        self.priority: float | None = None  # among those of one moment; None: left to chance
 
 
 class Drive:
@@ -83,6 +84,7 @@ class Drive:
         self.plan, self.costs, self.machine = plan, plan.costs, plan.machine
         self.until, self.max_steps, self.progress, self.stop = until, max_steps, progress, stop
         self.env: Any = simpy.Environment()  # Any: SimPy's time may be a float, and ours is always an int
+        self.now = 0  # the time of the present step: SimPy's, or ahead of it where nothing else comes before
         # A stream for each purpose, so that another cost model meets the same traffic.
         self.rng = Random(f"{seed}/costs")
         self._random = Random(f"{seed}/order").random
@@ -94,18 +96,22 @@ class Drive:
         self.fault: Fault | None = None
         self.reason = ""
         self.tally = Tally()
-        self.stretches: list[Kept] = []
+        #: When a CPU was given to one context without a break: (CPU, context, whether it spun, begin, end).
+        self.stretches: list[tuple[int, int, bool, int, int]] = []
 
         contexts = len(plan.machine.contexts)
         self.turns: list[Turn | None] = [None] * contexts
-        self.pending: list[_Due | None] = [None] * contexts
+        self.pending: list[_Due | None] = [None] * contexts  # when its time is over, if it is passing
         self.spare = [_Due(self.env, index) for index in range(contexts)]  # an event is used again once it has come
-        self.due = [0] * contexts  # the time at which the pending event comes
+        self.fresh: list[_Due] = []  # set in this step, and not in the calendar yet
         self.left: list[int | None] = [0] * contexts  # of its operation's time, when it last had no CPU; None: it spins
         self.extra = [0] * contexts  # to be added to its next operation
         self.waiting: dict[int, int] = {}  # who waits, and for a change of which fields
         self.since: dict[int, tuple[int, int]] = {}  # who waits or has just been let go on: (number, since when)
+        self.awake: set[int] = set()  # who has been woken, and still could not go on
         self.numbers = count(-(1 << 60))  # negative: who has waited goes before all others of the same moment
+        self.graces: deque[int] = deque()  # for each RCU callback: before when it is not to be called
+
         cpus = range(len(plan.cpus))
         self.ready: list[dict[int, None]] = [{} for _ in cpus]  # for each CPU: who has something to do there
         self.running: list[int | None] = [None for _ in cpus]
@@ -114,8 +120,10 @@ class Drive:
         self.last_task: list[int | None] = [None for _ in cpus]
         self.contended: set[int | None] = set()  # CPUs on which several contexts could run
         self.stale: dict[int, None] = {}  # CPUs that may have something else to execute now
-        self.graces: deque[int] = deque()  # for each RCU callback: before when it is not to be called
+        self.ticks = [_Due(self.env, cpu) for cpu in cpus]  # when a time slice is over
+
         self.watched = 0  # the fields that invariants and gauges look at
+        self.heard = 0  # the same, and those that somebody waits for
         self._calls: list[Callable[[Any], None]] = [self._step]
         self._next_report = min(REPORT_EVERY, max_steps)
         self._last_report = -1
@@ -125,62 +133,81 @@ class Drive:
     def go(self) -> None:
         """Lets time pass until the end; ``reason`` says what ended the run."""
         try:
-            self._look(-1)
+            self._look(EVERYTHING, None)
             for index in range(len(self.turns)):
                 self._place(index, self.plan.turn(self.state, index))
             self._dispatch_all()
+            self._enter()
             self.env.run(until=self.until)
-            self.reason = "the time is over"
+            self._ends_by_itself()
         except _Over as over:
             self.reason = str(over)
-        if self.fault is None and not any(self.pending):
-            self._nothing_comes()
         self._settle()
 
     def _step(self, event: Any) -> None:
         """A context's time is over, and its operation takes effect. (The inner loop of a run.)"""
-        index = event.index
-        if self.pending[index] is not event:
-            return  # its CPU was taken away meanwhile
-        turn: Any = self.turns[index]
-        state = self.state
-        effect = turn.effects.get(state & turn.mask) if turn.mask is turn.step.mask else None
-        if effect is None:
-            effect = self._effect(index, turn)
-            if effect is None:
-                return
-        now = self.due[index]
-        self.path.append(effect)
-        self.times.append(now)
-        self.state = state + effect.delta
-        changed = effect.changed
-        if changed & self.watched or effect.move.fault:
-            self._look(changed, effect.move.fault)
-        if effect.reaches_out:
-            self._reach_out(index, effect)
-        following: Any = effect.next  # Any: it is not None where the context goes on
-        if effect.goes_on and following.cpu not in self.contended and index not in self.since:
-            self.turns[index] = following
-            cost = following.cost
-            if cost.__class__ is not int:
-                cost = cost(self)
-                self.tally.spent[following.number] += cost
-            self.due[index] = now + cost
-            event.callbacks = self._calls  # SimPy has taken them off; the event can be used once more
-            self.env.schedule(event, self._random(), cost)
-        else:
-            if turn.starts:
-                self.extra[index] += drawn(turn.entry, self.rng)
-            self._place(index, following)
-        if self.stale:
-            self._dispatch_all()
-        if self.waiting:
-            for other in [other for other, mask in self.waiting.items() if mask & changed]:
-                self._look_again(other)
-            if self.stale:
-                self._dispatch_all()
-        if len(self.path) >= self._next_report:
-            self._report()
+        path, times, peek, turns, pending = self.path, self.times, self.env.peek, self.turns, self.pending
+        while event is not None:
+            index, now = event.index, event.due
+            if pending[index] is not event:
+                return  # its CPU was taken away meanwhile
+            self.now = now
+            turn: Any = turns[index]
+            state = self.state
+            effect = turn.effects.get(state & turn.mask) or self._effect(index, turn)
+            if effect is not None:
+                path.append(effect)
+                times.append(now)
+                self.state = state + effect.delta
+                if (
+                    effect.quiet
+                    and not effect.changed & self.heard
+                    and turn.cpu not in self.contended
+                    and index not in self.since
+                    and (effect.plain or self._goes_on_alone(index, turn, effect))
+                ):
+                    turn = turns[index] = effect.next
+                    cost = turn.cost
+                    if cost.__class__ is not int:
+                        cost = cost(self)
+                        self.tally.spent[turn.number] += cost
+                    event.due = now = now + cost
+                    if now < peek() and len(path) < self._next_report:
+                        continue  # nothing else comes before: that needs no entry in the calendar
+                    event.callbacks, event.priority = self._calls, None
+                    self.fresh.append(event)
+                else:
+                    self._carry_on(index, turn, effect)
+            if len(path) >= self._next_report:
+                self._report()
+            event = self._first_of_all()
+
+    def _first_of_all(self) -> _Due | None:
+        """What has been set in this step, if it is one event and comes before all others. Else it is entered."""
+        fresh = self.fresh
+        if len(fresh) == 1 and fresh[0].due < self.env.peek():
+            event = fresh.pop()
+            event.callbacks = None
+            return event
+        self._enter()
+        return None
+
+    def _enter(self) -> None:
+        """Enters what has been set in this step into the calendar."""
+        env, now = self.env, self.env.now
+        for event in self.fresh:
+            if self.pending[event.index] is event:
+                env.schedule(event, self._random() if event.priority is None else event.priority, event.due - now)
+            else:
+                event.callbacks = None  # taken back in the same step
+        self.fresh.clear()
+
+    def _goes_on_alone(self, index: int, turn: Turn, effect: Effect) -> bool:
+        """Whether nobody else wants the CPU that a quiet step may have opened to others; locks are noted."""
+        if effect.opens and turn.cpu is not None and len(self.ready[turn.cpu]) > 1:
+            return False
+        self._note_locks(index, effect)
+        return True
 
     def _effect(self, index: int, turn: Turn) -> Effect | None:
         """What comes of a context's step; None if it has to wait."""
@@ -190,63 +217,84 @@ class Drive:
             self._wait(index, turn)
             self._dispatch_all()
             return None
-        effect = self.plan.effect(self._choose(turn, outcome), state)
+        effects = [self.plan.effect(move, state) for move in outcome]
+        if len(effects) > 1:
+            return self._choice(turn, effects)
         if turn.mask is not step.mask:
             turn.effects.clear()
             turn.mask = step.mask
-        if len(outcome) == 1:
-            turn.effects[state & turn.mask] = effect
-        return effect
+        turn.effects[state & turn.mask] = effects[0]
+        return effects[0]
 
-    def _choose(self, turn: Turn, moves: tuple[Move, ...]) -> Move:
+    def _choice(self, turn: Turn, effects: list[Effect]) -> Effect:
         """What the scenario leaves open is left to chance; an order in which things are done is that of asking."""
-        if len(moves) == 1 or (self.costs.order == FIFO and not turn.operation.chooses):
-            return moves[0]
-        return moves[int(self._random() * len(moves))]
+        if self.costs.order == FIFO and not turn.operation.chooses:
+            return effects[0]
+        possible = [e for e in effects if e.called is None or self.graces[e.called] <= self.now]
+        return possible[int(self._random() * len(possible))]
 
-    def _reach_out(self, index: int, effect: Effect) -> None:
-        """A step that concerns others, too: it starts, wakes or stops somebody, or a lock changes hands."""
+    def _carry_on(self, index: int, turn: Turn, effect: Effect) -> None:
+        """A step that concerns others, too, has been taken: it starts, wakes or stops somebody, or is looked at."""
+        changed = effect.changed
+        if changed & self.watched or effect.fault:
+            self._look(changed, effect.fault)
         if effect.locks:
             self._note_locks(index, effect)
-        if effect.callbacks:
-            self._note_callbacks(effect.callbacks)
+        if effect.deferred:
+            grace = self.now + drawn(self.costs.grace_period, self.rng)
+            self.graces.append(max([grace, *self.graces]))  # they end in order
+        if effect.called is not None:
+            del self.graces[effect.called]
         for other, its_turn in effect.others:
             self._place(other, its_turn)
         for cpu in effect.cpus:
             self.stale[cpu] = None
+        if effect.opens and turn.cpu is not None and len(self.ready[turn.cpu]) > 1:
+            self.stale[turn.cpu] = None
+        if turn.starts:
+            self.extra[index] = drawn(turn.entry, self.rng)
+        self._place(index, effect.next)
+        if self.stale:
+            self._dispatch_all()
+        if changed & self.heard and self.waiting:
+            for other in [other for other, mask in self.waiting.items() if mask & changed]:
+                self._look_again(other)
+            if self.stale:
+                self._dispatch_all()
 
     def _note_locks(self, index: int, effect: Effect) -> None:
         """Locks have changed hands."""
-        now = self.env.now
-        waited = now - self.since[index][1] if index in self.since else None
+        waited = self.now - self.since[index][1] if index in self.since else None
         for lock, taken in effect.locks:
             if taken:
-                self.tally.locks[lock].take(now, waited)
+                self.tally.locks[lock].take(self.now, waited)
             else:
-                self.tally.locks[lock].release(now)
+                self.tally.locks[lock].release(self.now)
 
-    def _note_callbacks(self, more: int) -> None:
-        """RCU callbacks have come, or (negative) gone, the oldest first."""
-        self.graces.extend(self.env.now + drawn(self.costs.grace_period, self.rng) for _ in range(more))
-        for _ in range(-more):
-            self.graces.popleft()
-
-    def _look(self, changed: int, fault: Fault | None = None) -> None:
+    def _look(self, changed: int, fault: Fault | None) -> None:
         """Asks the invariants and reads the gauges that look at what has changed. Raises _Over at a failure."""
-        faults = (p.fault(self.state) for p in self.machine.invariants if changed & p.mask or changed == -1)
-        self.fault = fault or next(filter(None, faults), None)
+        state, watched = self.state, self.watched
+        for prop in self.machine.invariants:
+            if changed & prop.mask or changed == EVERYTHING:
+                fault = fault or prop.fault(state)
+                watched |= prop.mask
         for measure in self.plan.measures:
-            if changed & measure.mask or changed == -1:
-                for name, level in measure.levels(self.state).items():
-                    self.tally.levels[name].set(level, self.env.now)
-        for mask in (*(p.mask for p in self.machine.invariants), *(m.mask for m in self.plan.measures)):
-            self.watched |= mask
-        if self.fault:
+            if changed & measure.mask or changed == EVERYTHING:
+                self.tally.measure(measure.name, measure.levels(state), self.now)
+                watched |= measure.mask
+        if watched != self.watched:
+            self.watched = watched
+            self._listen()
+        if fault:
+            self.fault = fault
             raise _Over(A_FAILURE)
+
+    def _listen(self) -> None:
+        self.heard = reduce(or_, self.waiting.values(), self.watched)
 
     def _report(self) -> None:
         """Every so many steps: is it time to stop? Raises _Over then."""
-        now, steps = self.env.now, len(self.path)
+        now, steps = self.now, len(self.path)
         if steps >= self.max_steps:
             raise _Over(f"stopped after {steps:,} steps, as max_steps says")
         if self.stop.pressed:
@@ -258,47 +306,51 @@ class Drive:
         self._last_report = now
         self._next_report = min(steps + REPORT_EVERY, self.max_steps)
 
-    def _nothing_comes(self) -> None:
-        """Nobody has anything to do at any time: because all is done, or because something failed?"""
-        if any(turn and index not in self.waiting for index, turn in enumerate(self.turns)):
-            self.reason = "no more traffic arrives"
+    # --- the end ----------------------------------------------------------------------------
+
+    def _ends_by_itself(self) -> None:
+        """The time is over, or nothing comes any more: because all is done, or because something failed?"""
+        arrives_never = any(
+            turn and isinstance(turn.operation, next_arrival) and index not in self.waiting
+            for index, turn in enumerate(self.turns)
+        )
+        if any(self.pending) or arrives_never:
+            self.reason = "the time is over" if any(self.pending) else "no more traffic arrives"
+            self.now = self.until or self.now
             return
-        self.reason = "nothing is left to do"
         self.fault = next(iter(failures_of(self.machine, self.state)), None)
-        if self.fault:
-            self.reason = A_FAILURE
+        self.reason = A_FAILURE if self.fault else "nothing is left to do"
 
     def _settle(self) -> None:
         """Everything is counted up to the end: of what still goes on, the part that is over."""
-        now = self.env.now
+        spent = self.tally.spent
         for effect in self.path:
             if effect.turn.cost.__class__ is int:
-                self.tally.spent[effect.turn.number] += effect.turn.cost
+                spent[effect.turn.number] += effect.turn.cost
         for index, turn in enumerate(self.turns):
-            if turn is None or turn.paid or index in self.waiting:
+            if turn is None or turn.paid:
                 continue
-            if self.pending[index] is not None:
-                over = now - self.due[index]
-            elif turn.cpu is not None and index in self.ready[turn.cpu]:
-                over = -(self.left[index] or 0)
-            else:
-                continue
-            self.tally.spent[turn.number] += min(0, over) + (turn.cost if isinstance(turn.cost, int) else 0)
+            pending, constant = self.pending[index], turn.cost if isinstance(turn.cost, int) else 0
+            left: int | None = 0  # of who waits, or only has to wake up
+            if index not in self.since:
+                left = pending.due - self.now if pending else self.left[index]
+            if pending or index in self.since or (turn.cpu is not None and index in self.ready[turn.cpu]):
+                spent[turn.number] += constant - (left or 0)
         for cpu in range(len(self.ready)):
             self._stops(cpu)
         for level in self.tally.levels.values():
-            level.pass_until(now)
+            level.pass_until(self.now)
 
     # --- what takes time ----------------------------------------------------------------------
 
     def until_next(self, name: str) -> int | None:
         """The time until the next arrival; 0 if it is overdue, None if there is none."""
         at = next(self.traffic[name], None)
-        return None if at is None else max(0, at - self.env.now)
+        return None if at is None else max(0, checked_time(f"an arrival of {name}", at) - self.now)
 
     def rest_of_grace_period(self) -> int:
         """The time until the oldest RCU callback may be called."""
-        return max(0, self.graces[0] - int(self.env.now))
+        return max(0, self.graces[0] - self.now)
 
     # --- a context and its time -----------------------------------------------------------------
 
@@ -311,43 +363,47 @@ class Drive:
         self.turns[index], self.pending[index] = turn, None
         if index in self.since:
             del self.since[index]
-            self.waiting.pop(index, None)
+            self.awake.discard(index)
+            if self.waiting.pop(index, None):
+                self._listen()
+        if turn is None or turn.starts:
+            self.extra[index] = 0  # what is to come is no time of the context
         if turn is None:
             return
         if turn.paid:
             self._wait(index, turn)
             return
-        if isinstance(turn.cost, int):
-            cost, noted = turn.cost, 0
-        else:
-            drawn_cost = turn.cost(self)
-            if drawn_cost is None:
+        cost: Any = turn.cost
+        noted = 0
+        if cost.__class__ is not int:
+            cost = noted = cost(self)
+            if cost is None:
                 return  # never
-            cost = noted = drawn_cost
         if self.extra[index]:
             cost += self.extra[index]
             noted += self.extra[index]
             self.extra[index] = 0
         if noted:
             self.tally.spent[turn.number] += noted
-        if turn.cpu is None:
-            self._set_timer(index, cost, self._random())
+        cpu = turn.cpu
+        if cpu is None:
+            self._set_timer(index, cost, None)
             return
         self.left[index] = cost
-        if self._has_its_cpu(index, turn.cpu):
-            self._set_timer(index, cost, self._random())
+        if self.running[cpu] == index and cpu not in self.contended:
+            self._set_timer(index, cost, None)
         else:
-            self.ready[turn.cpu][index] = None
-            self.stale[turn.cpu] = None
+            self.ready[cpu][index] = None
+            self.stale[cpu] = None
 
-    def _set_timer(self, index: int, delay: int, priority: float) -> None:
+    def _set_timer(self, index: int, delay: int, priority: float | None) -> None:
         event = self.spare[index]
         if event.callbacks is not None:  # it is in the calendar still, for something that did not come to pass
             event = self.spare[index] = _Due(self.env, index)
         self.pending[index] = event
-        event.callbacks = self._calls
-        self.due[index] = self.env.now + delay
-        self.env.schedule(event, priority, delay)
+        event.callbacks, event.priority = self._calls, priority
+        event.due = self.now + delay
+        self.fresh.append(event)
 
     def _wait(self, index: int, turn: Turn) -> None:
         """A context has used its time and must wait; or, the second time, need not any more."""
@@ -363,9 +419,10 @@ class Drive:
                 if not self._has_its_cpu(index, turn.cpu):
                     self.ready[turn.cpu][index] = None
                     self.stale[turn.cpu] = None
-        if index not in self.since:
-            self.since[index] = (next(self.numbers), self.env.now)
-        self.waiting[index] = -1
+        if index in self.since:
+            self.awake.add(index)
+        else:
+            self.since[index] = (next(self.numbers), self.now)
         self._look_again(index)
 
     def _look_again(self, index: int) -> None:
@@ -374,8 +431,10 @@ class Drive:
         assert turn is not None
         if isinstance(turn.step.outcome(self.state), Blocked):
             self.waiting[index] = turn.step.mask
+            self.heard |= turn.step.mask
             return
-        del self.waiting[index]
+        if self.waiting.pop(index, None):
+            self._listen()
         if turn.spins and turn.cpu is not None:
             self.extra[index] += drawn(self.costs.handover, self.rng)
             if self.running[turn.cpu] == index:
@@ -386,7 +445,13 @@ class Drive:
             else:
                 self.stale[turn.cpu] = None  # it goes on when it has its CPU
         else:
-            self._set_timer(index, drawn(turn.wakeup, self.rng), self._place_in_line(index))
+            # Who was woken in vain stays awake and goes on at once, as the first who waits for a mutex in the kernel.
+            wakeup = 0 if index in self.awake else drawn(turn.wakeup, self.rng)
+            self._set_timer(index, wakeup, self._place_in_line(index))
+
+    def _place_in_line(self, index: int) -> float | None:
+        """Who is first of those who could step at one moment: who has waited longest; all others at random."""
+        return self.since[index][0] if index in self.since and self.costs.order == FIFO else None
 
     # --- a CPU and who runs there -----------------------------------------------------------------
 
@@ -400,58 +465,70 @@ class Drive:
         current = self.running[cpu]
         if len(able) > 1:
             self.contended.add(cpu)
-            chosen = self._scheduled(cpu, able, current)
+            chosen: int | None = self._scheduled(cpu, able)
         else:
             self.contended.discard(cpu)
             chosen = able[0] if able else None
         if chosen != current:
             self._stops(cpu)
-            if current in able:  # another task's turn: this one to the end
-                del self.ready[cpu][current]
-                self.ready[cpu][current] = None
+            if chosen is not None:
+                self._starts(cpu, chosen)
         if chosen is None:
             return
-        if chosen != current:
-            self._starts(cpu, chosen)
-        if self.pending[chosen] is None:
-            left = self.left[chosen]
-            if left is None and len(able) > 1:
-                left = max(0, self.costs.slice - (self.env.now - self.slice_began[cpu]))  # so long it may spin
-            if left is not None:
-                self._set_timer(chosen, left, self._place_in_line(chosen))
+        left = self.left[chosen]
+        if left is not None and self.pending[chosen] is None:
+            self._set_timer(chosen, left, self._place_in_line(chosen))
+        if len(able) > 1:
+            self._set_tick(cpu)
 
     def _has_its_cpu(self, index: int, cpu: int) -> bool:
         """Whether it runs there and nobody else could."""
         return self.running[cpu] == index and cpu not in self.contended
 
-    def _place_in_line(self, index: int) -> float:
-        """Who is first of those who could step at one moment: who has waited longest; all others at random."""
-        if index in self.since and self.costs.order == FIFO:
-            return self.since[index][0]
-        return self._random()
-
     def _preempted(self, index: int) -> bool:
         outcome = self.turns[index].step.outcome(self.state)  # type: ignore[union-attr]
         return isinstance(outcome, Blocked) and outcome.preempted
 
-    def _scheduled(self, cpu: int, able: list[int], current: int | None) -> int | None:
+    def _scheduled(self, cpu: int, able: list[int]) -> int:
         """Which of several tasks runs now: the present one until its time slice is over, then the next one."""
-        if current in able and self.env.now - self.slice_began[cpu] < self.costs.slice:
-            return current
-        if self.costs.order != FIFO:
-            return able[int(self._random() * len(able))]
-        return next(index for index in able if index != current)
+        present, ready = self.last_task[cpu], self.ready[cpu]
+        if present in able:
+            if self.now - self.slice_began[cpu] < self.costs.slice:
+                return present
+            del ready[present]
+            ready[present] = None  # to the end of the line
+            able = [*(index for index in able if index != present), present]
+        self.slice_began[cpu] = self.now
+        # Not to one that spins, waiting for what the others have yet to do.
+        able = [index for index in able if index not in self.waiting] or able
+        return able[0] if self.costs.order == FIFO else able[int(self._random() * len(able))]
+
+    def _set_tick(self, cpu: int) -> None:
+        """When the running task's slice is over, the next one is chosen, in the middle of an operation if need be."""
+        over, tick = self.slice_began[cpu] + self.costs.slice, self.ticks[cpu]
+        if self.costs.slice and tick.due != over:
+            if tick.callbacks is not None:  # in the calendar still, for a task that has gone meanwhile
+                tick = self.ticks[cpu] = _Due(self.env, cpu)
+            tick.due = over
+            tick.callbacks = [self._slice_is_over]
+            self.env.schedule(tick, self._random(), over - self.env.now)
+
+    def _slice_is_over(self, tick: Any) -> None:
+        if self.ticks[tick.index] is tick and tick.index in self.contended:
+            self.now = tick.due
+            self._dispatch(tick.index)
+            self._enter()
 
     def _starts(self, cpu: int, index: int) -> None:
         turn = self.turns[index]
         assert turn is not None
-        self.running[cpu], self.began[cpu] = index, self.env.now
+        self.running[cpu], self.began[cpu] = index, self.now
         if turn.is_task and self.last_task[cpu] != index:
             if self.last_task[cpu] is not None:
                 switch = drawn(self.costs.switch, self.rng)
                 self.left[index] = switch + (self.left[index] or 0)
                 self.tally.spent[turn.number] += switch
-            self.last_task[cpu], self.slice_began[cpu] = index, self.env.now
+            self.last_task[cpu], self.slice_began[cpu] = index, self.now
 
     def _stops(self, cpu: int) -> None:
         """Whoever runs on a CPU no longer does; what is left of its time is kept."""
@@ -460,18 +537,18 @@ class Drive:
             return
         self._note(cpu)
         self.running[cpu] = None
-        if index in self.ready[cpu] and self.pending[index] is not None:
-            if self.left[index] is not None:
-                self.left[index] = self.due[index] - self.env.now
+        pending = self.pending[index]
+        if pending and index in self.ready[cpu]:
+            self.left[index] = pending.due - self.now
             self.pending[index] = None
 
     def _note(self, cpu: int) -> None:
         """Accounts for the time that the running context has had: it stops, begins to spin, or ends that."""
-        index, begin, now = self.running[cpu], self.began[cpu], self.env.now
+        index, begin, now = self.running[cpu], self.began[cpu], self.now
         assert index is not None
-        spinning = index in self.ready[cpu] and self.left[index] is None
-        if spinning:
-            self.tally.spun[cpu] += now - begin
-        if begin < now and len(self.stretches) < STRETCHES:
-            self.stretches.append(Kept(cpu, index, begin, now, spinning))
-        self.began[cpu] = now
+        if begin < now:
+            spinning = self.left[index] is None and index in self.ready[cpu]
+            self.tally.busy[cpu, index, spinning] += now - begin
+            if len(self.stretches) < STRETCHES:
+                self.stretches.append((cpu, index, spinning, begin, now))
+            self.began[cpu] = now

@@ -15,14 +15,15 @@ from ..advice import meant
 from ..checkers.properties import View
 from ..kernel.base import Operation, Shared, show
 from ..kernel.cpu import HARDIRQS, TASKS, Cpu
+from ..kernel.interrupts import Interrupt
 from ..kernel.locks import Lock
 from ..kernel.rcu import rcu
 from ..kernel.time import Traffic, ndelay, next_arrival, usleep_range
 from ..machine import Machine
-from ..outcome import Move
+from ..outcome import Fault, Move
 from ..scenario import Scenario, ScenarioError
 from ..step import Step
-from .costs import Cost, Costs, Distribution, TimeError, uniform
+from .costs import Cost, Costs, Distribution, TimeError, drawn, uniform
 from .traffic import Pattern
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ class Turn:
     step: Step
     operation: Operation
     cpu: int | None  # the number of the CPU that it keeps busy; None: the host, sleeping, or the start of a context
-    cost: int | Callable[[Drive], int | None]  # ns; None: for ever
+    cost: int | Callable[[Drive], int | None]  # ns, or what draws them; None: it never comes
     paid: bool  # it waits, and has taken its time already
     starts: bool  # an interrupt arrives, a tasklet starts, ...
     entry: Cost  # what is added to the first operation of what it starts
     wakeup: Cost  # until it goes on, once it need not wait any more
     spins: bool  # keeps its CPU busy when it has to wait
     is_task: bool  # gets its CPU from the scheduler; a handler or a tasklet just comes
-    mask: int = 0  # what the step was known to read when the effects were noted
-    effects: dict[int, Effect] = field(default_factory=dict)  # by what it reads: where there is only one move
+    mask: int = 0  # what the step was known to read when its effects were noted
+    effects: dict[int, Effect] = field(default_factory=dict)  # by what it reads, where there is only one move
 
 
 @dataclass(slots=True, eq=False)
@@ -58,13 +59,19 @@ class Effect:
     word: str  # what a schedule calls it
     delta: int
     changed: int  # a mask of the fields that have another value now
+    fault: Fault | None
     next: Turn | None  # of the context itself
-    goes_on: bool  # that is an ordinary operation on the same CPU
     others: tuple[tuple[int, Turn | None], ...]  # contexts that now stand elsewhere
     cpus: tuple[int, ...]  # CPUs that may execute something else now
     locks: tuple[tuple[str, bool], ...]  # taken (True) or released
-    callbacks: int  # how many RCU callbacks there are more
-    reaches_out: bool  # it concerns more than the context itself: one of the last four is not empty
+    raises: tuple[Interrupt, ...]  # also one that is pending already
+    deferred: bool  # an RCU callback has been queued
+    called: int | None  # which of the RCU callbacks has gone
+    opens: bool  # other tasks of its CPU may run now, and so may it
+    #: It goes on with its next operation on the same CPU, and others are concerned only if they want that CPU, or if
+    #: they wait for a change of what is in ``changed``.
+    quiet: bool
+    plain: bool  # quiet, and with the CPU and all locks it is as it was
 
 
 class Measure:
@@ -208,30 +215,42 @@ class Plan:
             for index, mask in enumerate(self._place_masks)
             if index != me and changed & mask
         )
-        cpus = tuple(
-            number
-            for number, cpu in enumerate(self.cpus)
-            if changed & self._mask(cpu) and not self._keeps(me, cpu, after)
-        )
+        following = self.turn(after, me)
+        goes_on = following is not None and _follows_at_once(before, following)
+        cpus = tuple(n for n, cpu in enumerate(self.cpus) if changed & self._mask(cpu) and not self._keeps(me, cpu, after))
+        opens = goes_on and before.cpu in cpus and not machine.value(after, self.cpus[before.cpu])
+        if opens:
+            cpus = tuple(cpu for cpu in cpus if cpu != before.cpu)
         locks = tuple(
             (repr(lock), machine.value(after, lock) is not None) for lock in self._locks if changed & self._mask(lock)
         )
-        callbacks = len(machine.value(after, rcu.callbacks)) - len(machine.value(state, rcu.callbacks))
-        following = self.turn(after, me)
+        deferred, called = self._callbacks(state, after)
+        quiet = goes_on and not (others or cpus or deferred or called is not None or move.fault)
         return Effect(
             turn=before,
             move=move,
             word=move.word,
             delta=move.delta,
             changed=changed,
+            fault=move.fault,
             next=following,
-            goes_on=following is not None and _follows_at_once(before, following),
             others=others,
             cpus=cpus,
             locks=locks,
-            callbacks=callbacks,
-            reaches_out=bool(others or cpus or locks or callbacks),
+            raises=tuple(before.operation.raises(View(machine, state))),
+            deferred=deferred,
+            called=called,
+            opens=opens,
+            quiet=quiet,
+            plain=quiet and not opens and not locks,
         )
+
+    def _callbacks(self, state: int, after: int) -> tuple[bool, int | None]:
+        """Whether an RCU callback has been queued, and which one has gone."""
+        old, new = (self.machine.value(at, rcu.callbacks) for at in (state, after))
+        if len(old) <= len(new):
+            return len(old) < len(new), None
+        return False, next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
 
     def _keeps(self, index: int, cpu: Cpu, state: int) -> bool:
         """Whether nobody but this context can run on the CPU."""
@@ -255,7 +274,7 @@ def _follows_at_once(turn: Turn, following: Turn) -> bool:
 def _asked(cost: Cost | Callable[[Drive], int | None]) -> int | Callable[[Drive], int | None]:
     """A cost as a run asks for it: a number, or a function that draws one."""
     if isinstance(cost, Distribution):
-        return lambda drive: cost.draw(drive.rng)
+        return lambda drive: drawn(cost, drive.rng)
     return cost
 
 

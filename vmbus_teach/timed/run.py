@@ -17,14 +17,15 @@ from typing import Any, NamedTuple
 
 from ..failure import Failure
 from ..graph import fault_key
-from ..kernel.interrupts import Interrupt, raise_irq
+from ..kernel.interrupts import Interrupt
 from ..narrate import count
 from ..outcome import Blocked, Fault
 from ..scenario import Scenario
 from ..schedule import Schedule, digest
 from ..session import Session
 from .costs import TimeError
-from .drive import Drive, Kept
+from .drive import Drive
+from .plan import Effect, Turn
 from .traffic import SECOND
 
 #: Where what a context does is counted.
@@ -262,10 +263,11 @@ def in_ns(time: float) -> str:
 
 def run_of(drive: Drive, seed: int) -> Run:
     """What a drive that has ended has come to."""
-    machine, tally, time = drive.machine, drive.tally, drive.env.now
-    counts = Counter(effect.turn.number for effect in drive.path)
-    if drive.reason == "nothing is left to do" or drive.fault:
-        time = drive.times[-1] if drive.times else 0
+    machine, tally, time = drive.machine, drive.tally, drive.now
+    effects = Counter(drive.path)
+    counts: Counter[Turn] = Counter()
+    for effect, number in effects.items():
+        counts[effect.turn] += number
     return Run(
         scenario=drive.plan.scenario,
         seed=seed,
@@ -274,7 +276,7 @@ def run_of(drive: Drive, seed: int) -> Run:
         reason=drive.reason,
         fault=drive.fault,
         cpus=_cpus(drive, time),
-        interrupts=_interrupts(drive, counts),
+        interrupts=_interrupts(drive, effects),
         locks={k: LockUse(v.taken, v.held, v.longest, Times(v.waits)) for k, v in tally.locks.items()},
         gauges={
             name: GaugeUse(v.integral / time if time else 0.0, v.most, v.level, v.came, Times(v.stays))
@@ -288,50 +290,55 @@ def run_of(drive: Drive, seed: int) -> Run:
         ],
         words=tuple(effect.word for effect in drive.path),
         times=drive.times,
-        stretches=[_stretch(drive, stretch) for stretch in drive.stretches],
+        stretches=_stretches(drive),
     )
 
 
-def _stretch(drive: Drive, kept: Kept) -> Stretch:
-    context = drive.machine.contexts[kept.who]
-    account = SPINNING if kept.spinning else _ACCOUNTS[context.kind]
-    return Stretch(drive.plan.cpus[kept.cpu].name, context.name, account, kept.begin, kept.end)
+def _stretches(drive: Drive) -> list[Stretch]:
+    cpus, contexts = drive.plan.cpus, drive.machine.contexts
+    names = {
+        (cpu, who, spinning): (cpus[cpu].name, contexts[who].name, _account(drive, who, spinning))
+        for cpu, who, spinning in drive.tally.busy
+    }
+    return [Stretch(*names[cpu, who, spinning], begin, end) for cpu, who, spinning, begin, end in drive.stretches]
 
 
 def _cpus(drive: Drive, time: int) -> dict[str, CpuUse]:
     cpus = drive.plan.cpus
     spent = [dict.fromkeys((INTERRUPTS, SOFTIRQS, TASKS, SPINNING), 0) for _ in cpus]
     used = {number for number, cpu in enumerate(cpus) if not cpu.private}
-    for turn in drive.plan.turns:
-        if turn.cpu is not None and turn.number in drive.tally.spent:
-            spent[turn.cpu][_ACCOUNTS[turn.step.context.kind]] += drive.tally.spent[turn.number]
-            used.add(turn.cpu)
-    for number, spun in drive.tally.spun.items():
-        spent[number][SPINNING] += spun
+    for (number, who, spinning), busy in drive.tally.busy.items():
+        spent[number][_account(drive, who, spinning)] += busy
+        used.add(number)
     return {cpu.name: CpuUse(time, spent[number]) for number, cpu in enumerate(cpus) if number in used}
 
 
-def _interrupts(drive: Drive, counts: Counter[int]) -> dict[str, InterruptUse]:
-    raised: dict[Interrupt, int] = {s: 0 for s in drive.machine.shared if isinstance(s, Interrupt)}
-    handled = dict(raised)
-    for turn in drive.plan.turns:
-        if isinstance(turn.operation, raise_irq):
-            raised[turn.operation.line] += counts[turn.number]
-        if turn.starts and turn.step.context.kind == "irq":
-            handled[turn.operation.line] += counts[turn.number]  # type: ignore[attr-defined]
-    pending = {line: bool(drive.machine.value(drive.state, line)) for line in raised}
+def _account(drive: Drive, who: int, spinning: bool) -> str:
+    return SPINNING if spinning else _ACCOUNTS[drive.machine.contexts[who].kind]
+
+
+def _interrupts(drive: Drive, counts: Counter[Effect]) -> dict[str, InterruptUse]:
+    raised: Counter[Interrupt] = Counter()
+    handled: Counter[Interrupt] = Counter()
+    for effect, number in counts.items():
+        for line in effect.raises:
+            raised[line] += number
+        if effect.turn.starts and effect.turn.step.context.kind == "irq":
+            handled[effect.turn.operation.line] += number  # type: ignore[attr-defined]
+    lines = [shared for shared in drive.machine.shared if isinstance(shared, Interrupt)]
+    pending = {line: bool(drive.machine.value(drive.state, line)) for line in lines}
     return {
         line.name: InterruptUse(raised[line], raised[line] - handled[line] - pending[line], handled[line])
-        for line in raised
+        for line in lines
     }
 
 
-def _operations(drive: Drive, counts: Counter[int]) -> list[OperationUse]:
-    found: dict[tuple[str, str], list[int]] = {}
-    for turn in drive.plan.turns:
-        if counts[turn.number]:
-            kind = type(turn.operation).__name__.lstrip("_")
-            use = found.setdefault((str(turn.step.context), kind), [0, 0])
-            use[0] += counts[turn.number]
-            use[1] += drive.tally.spent[turn.number]
-    return [OperationUse(context, kind, *use) for (context, kind), use in found.items()]
+def _operations(drive: Drive, counts: Counter[Turn]) -> list[OperationUse]:
+    """By context and kind of operation, in their order: not in that in which earlier runs of the plan met them."""
+    found: dict[tuple[int, str], list[int]] = {}
+    for turn, number in counts.items():
+        use = found.setdefault((turn.index, type(turn.operation).__name__.lstrip("_")), [0, 0])
+        use[0] += number
+        use[1] += drive.tally.spent[turn.number]
+    contexts = drive.machine.contexts
+    return [OperationUse(str(contexts[index]), kind, *use) for (index, kind), use in sorted(found.items())]

@@ -43,15 +43,18 @@ class Level:
     stays: array[int] = field(default_factory=lambda: array("q"))  # how long each that has left was there
 
     def set(self, level: int, now: int) -> None:
-        self.pass_until(now)
+        if level == self.level:
+            return
+        self.integral += self.level * (now - self.since)
+        self.since = now
         more = level - self.level
+        self.level = level
         if more > 0:
             self.inside.extend([now] * more)
             self.came += more
+            self.most = max(self.most, level)
         for _ in range(-more):
             self.stays.append(now - self.inside.popleft())
-        self.level = level
-        self.most = max(self.most, level)
 
     def pass_until(self, now: int) -> None:
         self.integral += self.level * (now - self.since)
@@ -63,6 +66,20 @@ class Tally:
 
     def __init__(self) -> None:
         self.spent: defaultdict[int, int] = defaultdict(int)  # ns, by the number of the turn
-        self.spun: defaultdict[int, int] = defaultdict(int)  # ns, by the number of the CPU
+        self.busy: defaultdict[tuple[int, int, bool], int] = defaultdict(int)  # ns, by CPU, context, whether it spun
         self.locks: defaultdict[str, LockTally] = defaultdict(LockTally)
-        self.levels: defaultdict[str, Level] = defaultdict(Level)
+        self.levels: dict[str, Level] = {}
+        self._last: dict[str, dict[str, int]] = {}  # by gauge: what it gave last
+
+    def measure(self, gauge: str, levels: dict[str, int], now: int) -> None:
+        """What a gauge says now; a name that it gave before, and does not any more, is at 0."""
+        last = self._last.get(gauge, {})
+        if levels is last:
+            return
+        for name, level in levels.items():
+            if name not in self.levels:
+                self.levels[name] = Level()
+            self.levels[name].set(level, now)
+        for name in last.keys() - levels.keys():
+            self.levels[name].set(0, now)
+        self._last[gauge] = levels
