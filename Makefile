@@ -2,7 +2,7 @@
 PYTHON_IN_VENV = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench notebooks pages picture clean
+.PHONY: help lab test lint bench notebooks exercises pages picture clean
 
 help:           ## print this list
 	@echo "The course 'Interrupts in flight'. Targets:"
@@ -27,6 +27,10 @@ bench:          ## measure the searches and print a table
 notebooks:      ## run every notebook and store it with its outputs, as CI wants them
 	@sh tools/environment.sh test
 	@PATH="$$PWD/.venv/bin:$$PATH" $(PYTHON_IN_VENV) tools/notebooks.py
+
+exercises:      ## run the solutions, and make exercises/ from them
+	@sh tools/environment.sh test
+	@PATH="$$PWD/.venv/bin:$$PATH" $(PYTHON_IN_VENV) tools/exercises.py
 
 pages:          ## write every notebook and scenario as a page that works offline, into build/pages/
 	@sh tools/environment.sh lab

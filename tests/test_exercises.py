@@ -16,7 +16,7 @@ from vmbus_teach.grading import exercises
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # nbgrader's own
     sys.path.append(str(ROOT / "tools"))
-    from exercises import STUB
+    from exercises import CONFIG
     from exercises import exercise as made_from
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
@@ -72,7 +72,8 @@ def test_no_solution_is_left_in_an_exercise(path):
     for never in ("### BEGIN", "### END", "solved.", "hidden", "assert result"):
         assert never not in text
     of_chapter = [name for name in NAMES if name[:2] == path.name[:2]]
-    assert sum(STUB in cell.source for cell in notebook.cells) == len(of_chapter)
+    stub = CONFIG.ClearSolutions.code_stub["python"]
+    assert sum(stub in cell.source for cell in notebook.cells) == len(of_chapter)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -90,6 +90,15 @@ def names_no_machine(notebook):
             yield f"{where} names a folder of one machine: {found[0]}"
 
 
+def links_lead_somewhere(notebook):
+    """A link to another file of the course names one that is there (as seen from a folder beside notebooks/)."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)#:]+)\)", cell.source):
+                if not (ROOT / "notebooks" / target).exists() and not (ROOT / "exercises" / target).exists():
+                    yield f"cell '{cell.get('id')}' links to {target}, which is not there."
+
+
 RULES = [
     was_executed_in_order,
     stores_no_errors,
@@ -97,6 +106,7 @@ RULES = [
     opens_with_a_card,
     has_fixed_cell_ids,
     names_no_machine,
+    links_lead_somewhere,
 ]
 
 
@@ -157,6 +167,9 @@ BROKEN = {
         "nb.cells[1].id = 'assign'",
         "nb.cells[1].id = '8f14e45f'",
         "nb.cells[1].id = '8f14e45f-ceea-467f-a0e6-1d2b3c4d5e6f'",
+    ],
+    links_lead_somewhere: [
+        "nb.cells[0].source += '[next](99-nowhere.ipynb)'",
     ],
     names_no_machine: [
         "nb.metadata.kernelspec.name = 'course-venv'",

@@ -1,8 +1,8 @@
 """Makes exercises/ from solutions/: `make exercises`.
 
 A solution notebook has nbgrader's marks: what stands between BEGIN SOLUTION and END SOLUTION goes, and so do hidden
-tests. nbgrader's own preprocessors do that, with a stub that runs, so that an exercise can be run from top to bottom as
-it is opened. Both folders are stored with their outputs.
+tests. nbgrader's own preprocessors do that, with a stub that runs (`nbgrader_config.py`), so that an exercise can be run
+from top to bottom as it is opened. Both folders are stored with their outputs.
 
     python tools/exercises.py            # run the solutions, then make and run the exercises
     python tools/exercises.py 02         # only those whose name begins so
@@ -16,15 +16,12 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.preprocessors import CheckCellMetadata, ClearHiddenTests, ClearMarkScheme, ClearSolutions, LockCells
-from traitlets.config import Config
+from traitlets.config import PyFileConfigLoader
 
 from notebooks import ROOT, normalise, run
 from vmbus_teach.views.notebook_page import execute
 
-#: What stands where a solution stood. It must be no statement: a class keeps its doc string, a cell its other lines.
-STUB = "# your answer goes here"
-
-CONFIG = Config(ClearSolutions={"code_stub": {"python": STUB}, "text_stub": "Your answer goes here."})
+CONFIG = PyFileConfigLoader("nbgrader_config.py", str(ROOT)).load_config()
 
 
 def exercise(solution: NotebookNode) -> NotebookNode:

@@ -7,14 +7,9 @@ export PATH
 lint=0
 sh tools/lint.sh || lint=1
 
-set -- tests
-if ls notebooks/*.ipynb >/dev/null 2>&1; then
-    echo "Running the tests, then every notebook: each cell must print again what is stored in it ..."
-    set -- "$@" --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout=120 notebooks
-else
-    echo "Running the tests. (There is no notebook in notebooks/ yet, so none is checked.)"
-fi
-.venv/bin/python -m pytest "$@"
+echo "Running the tests, then every notebook and exercise: each cell must print again what is stored in it ..."
+.venv/bin/python -m pytest tests notebooks solutions exercises \
+    --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout=120
 tests=$?
 
 if [ $lint != 0 ]; then

@@ -1,4 +1,4 @@
-"""The races of the course, one file per chapter, and the list of all of them."""
+"""The races of the course, one or more files per chapter, and the list of all of them."""
 
 from __future__ import annotations
 

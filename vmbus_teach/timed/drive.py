@@ -5,7 +5,7 @@ machine that a search goes through. So whatever happens here is one of the sched
 same words replay it. A context whose CPU is taken away (by an interrupt, by another task) keeps what is left of its
 time. One that has to wait, waits until something that its step reads has changed.
 
-To read it: ``_step`` is what happens when a time is over. ``_place`` gives a context its next operation, ``_wait`` and
+To read it: ``_run`` is what happens when a time is over. ``_place`` gives a context its next operation, ``_wait`` and
 ``_look_again`` are for those that cannot go on, ``_dispatch`` decides who has a CPU.
 """
 
@@ -36,6 +36,9 @@ REPORT_EVERY = 10_000
 STRETCHES = 100_000
 
 A_FAILURE = "a failure"
+
+#: The priority of the end of time among what comes at one moment.
+BEFORE_ALL = float("-inf")
 
 #: A mask of all fields of a state.
 EVERYTHING = -1
@@ -124,7 +127,8 @@ class Drive:
 
         self.watched = 0  # the fields that invariants and gauges look at
         self.heard = 0  # the same, and those that somebody waits for
-        self._calls: list[Callable[[Any], None]] = [self._step]
+        self.came: list[_Due] = []  # the event that has come; SimPy puts it there
+        self._calls: list[Callable[[Any], None]] = [self.came.append]
         self._next_report = min(REPORT_EVERY, max_steps)
         self._last_report = -1
 
@@ -137,69 +141,84 @@ class Drive:
             for index in range(len(self.turns)):
                 self._place(index, self.plan.turn(self.state, index))
             self._dispatch_all()
-            self._enter()
-            self.env.run(until=self.until)
-            self._ends_by_itself()
+            if self.until is not None:
+                end = _Due(self.env, -1)
+                end.callbacks = [self._end]
+                self.env.schedule(end, BEFORE_ALL, self.until)
+            try:
+                self._run()
+            except simpy.core.EmptySchedule:
+                self._end()
         except _Over as over:
             self.reason = str(over)
         self._settle()
 
-    def _step(self, event: Any) -> None:
-        """A context's time is over, and its operation takes effect. (The inner loop of a run.)"""
-        path, times, peek, turns, pending = self.path, self.times, self.env.peek, self.turns, self.pending
-        while event is not None:
+    def _run(self) -> None:
+        """Times are over, one after the other, and operations take effect. (The inner loop of a run.)"""
+        path, times, turns, pending = self.path, self.times, self.turns, self.pending
+        came, pass_time, peek, schedule = self.came, self.env.step, self.env.peek, self.env.schedule
+        event: Any = self._next()
+        clock = 0
+        while True:
+            if event is None:
+                while not came:
+                    pass_time()
+                event = came.pop()
+                clock = event.due
             index, now = event.index, event.due
             if pending[index] is not event:
-                return  # its CPU was taken away meanwhile
+                event = None  # its CPU was taken away meanwhile
+                continue
             self.now = now
             turn: Any = turns[index]
             state = self.state
             effect = turn.effects.get(state & turn.mask) or self._effect(index, turn)
-            if effect is not None:
-                path.append(effect)
-                times.append(now)
-                self.state = state + effect.delta
-                if (
-                    effect.quiet
-                    and not effect.changed & self.heard
-                    and turn.cpu not in self.contended
-                    and index not in self.since
-                    and (effect.plain or self._goes_on_alone(index, turn, effect))
-                ):
-                    turn = turns[index] = effect.next
-                    cost = turn.cost
-                    if cost.__class__ is not int:
-                        cost = cost(self)
-                        self.tally.spent[turn.number] += cost
-                    event.due = now = now + cost
-                    if now < peek() and len(path) < self._next_report:
-                        continue  # nothing else comes before: that needs no entry in the calendar
-                    event.callbacks, event.priority = self._calls, None
-                    self.fresh.append(event)
-                else:
-                    self._carry_on(index, turn, effect)
+            if effect is None:
+                event = self._next()
+                continue
+            path.append(effect)
+            times.append(now)
+            self.state = state + effect.delta
+            if (
+                effect.quiet
+                and not effect.changed & self.heard
+                and turn.cpu not in self.contended
+                and index not in self.since
+                and (effect.plain or self._goes_on_alone(index, turn, effect))
+            ):
+                turn = turns[index] = effect.next
+                cost = turn.cost
+                if cost.__class__ is not int:
+                    cost = cost(self)
+                    self.tally.spent[turn.number] += cost
+                event.due = now = now + cost
+                if now >= peek():  # else nothing comes before, and that needs no entry in the calendar
+                    event.callbacks = self._calls
+                    schedule(event, self._random(), now - clock)
+                    event = None
+            else:
+                self._carry_on(index, turn, effect)
+                event = self._next()
             if len(path) >= self._next_report:
                 self._report()
-            event = self._first_of_all()
 
-    def _first_of_all(self) -> _Due | None:
-        """What has been set in this step, if it is one event and comes before all others. Else it is entered."""
-        fresh = self.fresh
-        if len(fresh) == 1 and fresh[0].due < self.env.peek():
-            event = fresh.pop()
-            event.callbacks = None
-            return event
-        self._enter()
-        return None
-
-    def _enter(self) -> None:
-        """Enters what has been set in this step into the calendar."""
-        env, now = self.env, self.env.now
+    def _next(self) -> _Due | None:
+        """Of what has been set in this step, the event that comes before all others; these go into the calendar."""
+        first, least = None, self.env.peek()
         for event in self.fresh:
-            if self.pending[event.index] is event:
-                env.schedule(event, self._random() if event.priority is None else event.priority, event.due - now)
+            if event.due <= least:
+                first, least = (event if event.due < least else None), event.due
+        self._enter(first)
+        return first
+
+    def _enter(self, but: _Due | None = None) -> None:
+        """Enters what has been set in this step into the calendar."""
+        for event in self.fresh:
+            if event is but or self.pending[event.index] is not event:
+                event.callbacks = None
             else:
-                event.callbacks = None  # taken back in the same step
+                priority = self._random() if event.priority is None else event.priority
+                self.env.schedule(event, priority, event.due - self.env.now)
         self.fresh.clear()
 
     def _goes_on_alone(self, index: int, turn: Turn, effect: Effect) -> bool:
@@ -257,7 +276,7 @@ class Drive:
         if self.stale:
             self._dispatch_all()
         if changed & self.heard and self.waiting:
-            for other in [other for other, mask in self.waiting.items() if mask & changed]:
+            for other in [other for other, mask in self.waiting.items() if mask & changed and other != index]:
                 self._look_again(other)
             if self.stale:
                 self._dispatch_all()
@@ -308,18 +327,17 @@ class Drive:
 
     # --- the end ----------------------------------------------------------------------------
 
-    def _ends_by_itself(self) -> None:
+    def _end(self, event: object = None) -> None:
         """The time is over, or nothing comes any more: because all is done, or because something failed?"""
         arrives_never = any(
             turn and isinstance(turn.operation, next_arrival) and index not in self.waiting
             for index, turn in enumerate(self.turns)
         )
         if any(self.pending) or arrives_never:
-            self.reason = "the time is over" if any(self.pending) else "no more traffic arrives"
             self.now = self.until or self.now
-            return
+            raise _Over("the time is over" if any(self.pending) else "no more traffic arrives")
         self.fault = next(iter(failures_of(self.machine, self.state)), None)
-        self.reason = A_FAILURE if self.fault else "nothing is left to do"
+        raise _Over(A_FAILURE if self.fault else "nothing is left to do")
 
     def _settle(self) -> None:
         """Everything is counted up to the end: of what still goes on, the part that is over."""
