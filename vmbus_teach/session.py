@@ -245,8 +245,8 @@ class Session:
     def _changes(self, before: int, after: int) -> tuple[tuple[str, str, str], ...]:
         """What a step changed of the state that setup made, and of the interrupts."""
         machine = self.machine
-        named = [shared for shared in self.scenario.cast.named if not isinstance(shared, Struct)]  # a mere count
-        shown = [*named, *(s for s in machine.shared if isinstance(s, Interrupt))]
+        told = {shared for shared in self.scenario.cast.named if not isinstance(shared, Struct)}  # a mere count
+        shown = [shared for shared in machine.shared if shared in told or isinstance(shared, Interrupt)]
         both = ((shared, machine.value(before, shared), machine.value(after, shared)) for shared in shown)
         return tuple((s.name, s.show(old), s.show(new)) for s, old, new in both if key(old) != key(new))
 
