@@ -137,7 +137,7 @@ class Drive:
     def go(self) -> None:
         """Lets time pass until the end; ``reason`` says what ended the run."""
         try:
-            self._look(EVERYTHING, None)
+            self._look(EVERYTHING)
             for index in range(len(self.turns)):
                 self._place(index, self.plan.turn(self.state, index))
             self._dispatch_all()
@@ -179,26 +179,28 @@ class Drive:
             path.append(effect)
             times.append(now)
             self.state = state + effect.delta
-            if (
-                effect.quiet
-                and not effect.changed & self.heard
-                and turn.cpu not in self.contended
-                and index not in self.since
-                and (effect.plain or self._goes_on_alone(index, turn, effect))
-            ):
+            quiet = effect.quiet and turn.cpu not in self.contended
+            if quiet and (effect.plain or self._keeps_cpu(index, turn, effect)):
                 turn = turns[index] = effect.next
                 cost = turn.cost
                 if cost.__class__ is not int:
                     cost = cost(self)
                     self.tally.spent[turn.number] += cost
-                event.due = now = now + cost
-                if now >= peek():  # else nothing comes before, and that needs no entry in the calendar
+                if index in self.since:
+                    cost += self._has_waited(index, turn)
+                event.due = due = now + cost
+                if effect.changed & self.heard:
+                    event.callbacks, event.priority = self._calls, None
+                    self.fresh.append(event)
+                    self._tell(index, effect)
+                    event = self._next()
+                elif due >= peek():  # else nothing comes before, and that needs no entry in the calendar
                     event.callbacks = self._calls
-                    schedule(event, self._random(), now - clock)
+                    schedule(event, self._random(), due - clock)
                     event = None
             else:
                 self._carry_on(index, turn, effect)
-                event = self._next()
+                event = self._next() if self.fresh else None
             if len(path) >= self._next_report:
                 self._report()
 
@@ -215,18 +217,27 @@ class Drive:
         """Enters what has been set in this step into the calendar."""
         for event in self.fresh:
             if event is but or self.pending[event.index] is not event:
-                event.callbacks = None
+                event.callbacks = None  # type: ignore[assignment]
             else:
                 priority = self._random() if event.priority is None else event.priority
                 self.env.schedule(event, priority, event.due - self.env.now)
         self.fresh.clear()
 
-    def _goes_on_alone(self, index: int, turn: Turn, effect: Effect) -> bool:
+    def _keeps_cpu(self, index: int, turn: Turn, effect: Effect) -> bool:
         """Whether nobody else wants the CPU that a quiet step may have opened to others; locks are noted."""
         if effect.opens and turn.cpu is not None and len(self.ready[turn.cpu]) > 1:
             return False
         self._note_locks(index, effect)
         return True
+
+    def _has_waited(self, index: int, turn: Turn) -> int:
+        """A context goes on after it had to wait; the time that this adds to its next operation."""
+        del self.since[index]
+        self.awake.discard(index)
+        extra, self.extra[index] = self.extra[index], 0
+        if extra:
+            self.tally.spent[turn.number] += extra
+        return extra
 
     def _effect(self, index: int, turn: Turn) -> Effect | None:
         """What comes of a context's step; None if it has to wait."""
@@ -253,10 +264,9 @@ class Drive:
         return possible[int(self._random() * len(possible))]
 
     def _carry_on(self, index: int, turn: Turn, effect: Effect) -> None:
-        """A step that concerns others, too, has been taken: it starts, wakes or stops somebody, or is looked at."""
-        changed = effect.changed
-        if changed & self.watched or effect.fault:
-            self._look(changed, effect.fault)
+        """A step that concerns others, too, has been taken: it starts, wakes or stops somebody."""
+        if effect.fault:
+            self._look(effect.changed, effect.fault)
         if effect.locks:
             self._note_locks(index, effect)
         if effect.deferred:
@@ -268,14 +278,22 @@ class Drive:
             self._place(other, its_turn)
         for cpu in effect.cpus:
             self.stale[cpu] = None
-        if effect.opens and turn.cpu is not None and len(self.ready[turn.cpu]) > 1:
+        if effect.opens and turn.cpu is not None:
             self.stale[turn.cpu] = None
         if turn.starts:
             self.extra[index] = drawn(turn.entry, self.rng)
         self._place(index, effect.next)
         if self.stale:
             self._dispatch_all()
-        if changed & self.heard and self.waiting:
+        if effect.changed & self.heard:
+            self._tell(index, effect)
+
+    def _tell(self, index: int, effect: Effect) -> None:
+        """Something has changed that others look at, or wait for."""
+        changed = effect.changed
+        if changed & self.watched:
+            self._look(changed)
+        if self.waiting:
             for other in [other for other, mask in self.waiting.items() if mask & changed and other != index]:
                 self._look_again(other)
             if self.stale:
@@ -290,7 +308,7 @@ class Drive:
             else:
                 self.tally.locks[lock].release(self.now)
 
-    def _look(self, changed: int, fault: Fault | None) -> None:
+    def _look(self, changed: int, fault: Fault | None = None) -> None:
         """Asks the invariants and reads the gauges that look at what has changed. Raises _Over at a failure."""
         state, watched = self.state, self.watched
         for prop in self.machine.invariants:
@@ -382,7 +400,8 @@ class Drive:
         if index in self.since:
             del self.since[index]
             self.awake.discard(index)
-            if self.waiting.pop(index, None):
+            if index in self.waiting:  # it is taken from where it waits
+                del self.waiting[index]
                 self._listen()
         if turn is None or turn.starts:
             self.extra[index] = 0  # what is to come is no time of the context

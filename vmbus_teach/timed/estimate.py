@@ -58,12 +58,12 @@ def student(degrees: int, confidence: float) -> float:
     if degrees == 2:
         return (2 * p - 1) / sqrt(2 * p * (1 - p))
     z = NormalDist().inv_cdf(p)
-    terms = (
+    terms: tuple[float, ...] = (
         z,
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return sum(term / degrees**power for power, term in enumerate(terms))
+    return sum((term / degrees**power for power, term in enumerate(terms)), 0.0)
 

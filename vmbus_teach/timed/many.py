@@ -5,7 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pickle import PicklingError
+from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 from ..kernel.base import show
@@ -22,8 +25,12 @@ from .traffic import Pattern
 #: With fewer steps than this still to be made, it is not worth while to start processes.
 WORTH_IT = 1_000_000
 
-#: How many runs are handed to a processor at once.
-BATCH = 50
+#: How many runs are handed to a processor at once, at most; and how many portions there should be at least.
+BATCH, PORTIONS = 50, 16
+
+#: Held while programs run, and while anybody is told of it: of several threads, one at a time. (They would gain nothing
+#: from more, and what a program prints is caught by taking the place of sys.stdout, for all threads.)
+_running = Lock()
 
 
 @dataclass
@@ -111,7 +118,7 @@ class Done(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """Some runs that are made in one go."""
+    """Runs of one case."""
 
     case: int
     scenario: Scenario
@@ -138,7 +145,9 @@ def simulate_many(
     ``executor`` may be anything that has the interface of ``concurrent.futures.Executor`` (Dask's
     ``client.get_executor()``); False makes all runs here, one after the other; None takes a pool of processes for what
     would take longer than starting them. The result is the same. Stopped by hand, or by ``progress`` returning False,
-    it keeps the runs that are over.
+    it keeps the runs that are over. ``progress`` is called with a ``Done``.
+
+    Raises TimeError where ``simulate`` does, and where the executor cannot take the scenario or breaks down.
     """
     case = dict(scenario=scenario, until=until, costs=costs, traffic=traffic, max_steps=max_steps)
     [runs] = simulate_each({"": case}, seeds=seeds, executor=executor, progress=progress).values()
@@ -160,22 +169,23 @@ def simulate_each(
     if not isinstance(cases, Mapping):
         raise TimeError(f"simulate_each takes a dict of cases, each a dict of simulate's arguments, not {show(cases)}.")
     numbers = _seeds(seeds)
+    if executor and not hasattr(executor, "submit"):
+        raise TimeError(f"executor = {show(executor)}; {_WHICH_EXECUTOR}")
     whole = [_case(number, {**common, **case}, numbers) for number, case in enumerate(cases.values())]
-    jobs = [job for case in whole for job in _batches(case)]
     found: list[list[Run]] = [[] for _ in whole]
-    reason = ""
-    with StopButton() as stop:
-        total = sum(len(job.seeds) for job in jobs)
-        for job, runs in _made(jobs, executor, stop):
+    done, total, reason = 0, len(whole) * len(numbers), ""
+    with StopButton() as stop, closing(_made(whole, executor, stop)) as made:
+        for job, runs in made:
             for run in runs:
                 run.scenario = job.scenario  # the same for all, also for those that come from another process
             found[job.case] += runs
-            done = Done(sum(map(len, found)), total)
-            if progress and progress(done) is False:
-                reason = "stopped by progress"
-                break
-        if stop.pressed:
-            reason = "stopped by hand"
+            done += len(runs)
+            with _running:
+                if progress and progress(Done(done, total)) is False:
+                    reason = "stopped by progress"
+                    break
+    if stop.pressed:
+        reason = "stopped by hand"
     order = {seed: at for at, seed in enumerate(numbers)}
     return {
         name: Runs(job.scenario, sorted(runs, key=lambda run: order[run.seed]), len(runs) == len(numbers), reason)
@@ -208,70 +218,108 @@ def _case(number: int, arguments: dict[str, Any], seeds: tuple[int, ...]) -> _Jo
     return _Job(number, scenario, costs, traffic, until, max_steps, seeds)
 
 
-def _batches(case: _Job) -> Iterator[_Job]:
-    for at in range(0, len(case.seeds), BATCH):
-        yield case._replace(seeds=case.seeds[at : at + BATCH])
-
-
 def _made(
     jobs: Sequence[_Job], executor: Executor | Literal[False] | None, stop: StopButton
 ) -> Iterator[tuple[_Job, list[Run]]]:
-    """The runs of each job, in the order in which they are over."""
-    while jobs and not executor and not stop.pressed:
-        job, *jobs = jobs
-        runs = _batch(job, stop)
-        yield job, runs
-        steps_left = sum(run.steps for run in runs) / len(job.seeds) * sum(len(other.seeds) for other in jobs)
-        if executor is None and steps_left > WORTH_IT:
-            executor = _processes()
-    if executor and jobs:
+    """Runs, in the order in which they are over, each with the job that it belongs to."""
+    if executor:
         yield from _made_elsewhere(jobs, executor, stop)
+        return
+    runs = steps = 0
+    for number, job in enumerate(jobs):
+        plans = Plans(job.scenario, job.costs, job.traffic)
+        for at, seed in enumerate(job.seeds, 1):
+            if stop.pressed:
+                return
+            run = _run(plans, job, seed, stop)
+            yield job, [run]
+            runs, steps = runs + 1, steps + run.steps
+            left = [job._replace(seeds=job.seeds[at:]), *jobs[number + 1 :]]
+            if executor is None and steps / runs * sum(len(other.seeds) for other in left) > WORTH_IT:
+                pool = _processes()
+                if pool is not None:
+                    yield from _made_in_pool(left, pool, stop)
+                    return
+                executor = False
+
+
+def _made_in_pool(jobs: Sequence[_Job], pool: Any, stop: StopButton) -> Iterator[tuple[_Job, list[Run]]]:
+    """The same in a pool of our own, which is given up where the runs are."""
+    complete = False
+    try:
+        yield from _made_elsewhere(jobs, pool, stop)
+        complete = not stop.pressed
+    finally:
+        if not complete:
+            pool.shutdown(wait=False, kill_workers=True)
 
 
 def _made_elsewhere(jobs: Sequence[_Job], executor: Executor, stop: StopButton) -> Iterator[tuple[_Job, list[Run]]]:
-    waiting: dict[Future[list[Run]], _Job] = {executor.submit(_batch, job): job for job in jobs}
+    size = max(1, min(BATCH, sum(len(job.seeds) for job in jobs) // PORTIONS))
+    batches = [job._replace(seeds=job.seeds[at : at + size]) for job in jobs for at in range(0, len(job.seeds), size)]
+    waiting: dict[Future[list[Run]], _Job] = {}
     try:
+        for job in batches:
+            future = executor.submit(_batch, job)
+            if not isinstance(future, Future):
+                raise TimeError(f"{show(executor)}.submit gives a {type(future).__name__}; {_WHICH_EXECUTOR}")
+            waiting[future] = job
         while waiting and not stop.pressed:
             over, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in over:
-                try:
-                    runs = future.result()
-                except BrokenExecutor:
-                    if stop.pressed:  # the button has reached the processes, too
-                        return
-                    raise
+                runs = _result(future, waiting[future].scenario, stop)
                 yield waiting.pop(future), runs
     finally:
         for future in waiting:
             future.cancel()
 
 
-def _processes() -> Executor | None:
+def _result(future: Future[list[Run]], scenario: Scenario, stop: StopButton) -> list[Run]:
+    try:
+        return future.result()
+    except BrokenExecutor as error:
+        if stop.pressed:  # the button has reached the processes, too
+            return []
+        raise TimeError(f"the executor has broken down: {error} With executor=False all runs are made here.") from error
+    except (PicklingError, AttributeError, TypeError) as error:
+        if "pickle" not in str(error) and "local object" not in str(error):
+            raise
+        raise TimeError(
+            f"{scenario} cannot be sent to another process ({error}). Standard pools take only classes that are in a "
+            "module of their own; the one that is used if you give no executor takes those of a notebook, too."
+        ) from error
+
+
+_WHICH_EXECUTOR = (
+    "give something with the interface of concurrent.futures.Executor (of a Dask client: client.get_executor()), False to "
+    "make all runs here, or nothing for a pool of processes."
+)
+
+
+def _processes() -> Any:
     """A pool of processes; None where there can be none, as in a browser."""
     try:
         from loky import get_reusable_executor  # a pool that also takes classes made in a notebook
 
-        pool: Executor = get_reusable_executor()
+        return get_reusable_executor()
     except (ImportError, OSError, NotImplementedError):
         return None
-    return pool
 
 
-def _batch(job: _Job, stop: StopButton | None = None) -> list[Run]:
-    """The runs of a job; in another process, or here."""
-    if stop is None:
-        with StopButton() as stop:
-            return _batch(job, stop)
+def _batch(job: _Job) -> list[Run]:
+    """The runs of a job, in another process or thread."""
     plans = Plans(job.scenario, job.costs, job.traffic)
     runs = []
-    for seed in job.seeds:
-        if stop.pressed:
-            break
-        runs.append(_slim(run_once(plans, seed, job.until, job.max_steps, None, stop)))
+    with StopButton() as stop:
+        for seed in job.seeds:
+            if not stop.pressed:
+                runs.append(_run(plans, job, seed, stop))
     return runs
 
 
-def _slim(run: Run) -> Run:
+def _run(plans: Plans, job: _Job, seed: int, stop: StopButton) -> Run:
     """A run without what takes much room; of one that failed, the schedule is kept."""
+    with _running:
+        run = run_once(plans, seed, job.until, job.max_steps, None, stop)
     kept: dict[str, Any] = {} if run.fault else {"words": None}
     return replace(run, times=None, stretches=None, **kept)

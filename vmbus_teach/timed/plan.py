@@ -217,7 +217,11 @@ class Plan:
         )
         following = self.turn(after, me)
         goes_on = following is not None and _follows_at_once(before, following)
-        cpus = tuple(n for n, cpu in enumerate(self.cpus) if changed & self._mask(cpu) and not self._keeps(me, cpu, after))
+        cpus = tuple(
+            number
+            for number, cpu in enumerate(self.cpus)
+            if changed & self._mask(cpu) and not self._keeps(me, cpu, after)
+        )
         opens = goes_on and before.cpu in cpus and not machine.value(after, self.cpus[before.cpu])
         if opens:
             cpus = tuple(cpu for cpu in cpus if cpu != before.cpu)
@@ -237,7 +241,7 @@ class Plan:
             others=others,
             cpus=cpus,
             locks=locks,
-            raises=tuple(before.operation.raises(View(machine, state))),
+            raises=tuple(before.operation.raises(View(machine, state))),  # type: ignore[arg-type]
             deferred=deferred,
             called=called,
             opens=opens,
@@ -266,7 +270,7 @@ class Plan:
 
 def _follows_at_once(turn: Turn, following: Turn) -> bool:
     """Whether the CPU (or the host) goes on from one operation to the next, and only time has to pass."""
-    if turn.starts or following.starts or following.paid:
+    if turn.starts or turn.operation.sleeps or following.starts or following.paid:
         return False
     return turn.cpu == following.cpu and not following.operation.frees_the_cpu
 

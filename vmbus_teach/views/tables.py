@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ..explore import Exploration, explore
+from ..narrate import count
 from ..scenario import Scenario, ScenarioError
 
 
@@ -22,7 +23,7 @@ class Row:
         if result.failures:
             first = result.failures[0]
             verdict = "fails: " + first.message.removesuffix(" at the end")
-            size = f"{len(first.schedule)} steps, {first.schedule.switches} switches"
+            size = f"{count(len(first.schedule), 'step')}, {count(first.schedule.switches, 'switch', 'es')}"
         else:
             verdict, size = result.verdict.removesuffix(" under every interleaving"), ""
         schedules = "without end" if result.schedules is None else f"{result.schedules:,}"
