@@ -14,7 +14,7 @@ The same in both applications:
     @pytest.mark.parametrize("app", ["lab", "notebook"])
 
 One server of each kind runs for all tests, one browser for all tests of a file. Each test has a page and a kernel of
-its own, and begins with fresh copies of the course's notebooks. It fails at its end if the page has asked another
+its own, and begins with fresh copies of the course's notebooks and exercises. It fails at its end if the page has asked another
 machine for something, or has reported an error that the test does not allow.
 """
 
@@ -91,7 +91,9 @@ class Lab:
         for session in self.ask("GET", "sessions"):
             self.ask("DELETE", f"sessions/{session['id']}")
         shutil.rmtree(self.notebooks, ignore_errors=True)
-        shutil.copytree(ROOT / "notebooks", self.notebooks, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+        for folder in ("notebooks", "exercises"):
+            left_out = shutil.ignore_patterns(".ipynb_checkpoints")
+            shutil.copytree(ROOT / folder, self.notebooks, ignore=left_out, dirs_exist_ok=True)
         choose_theme(self, LIGHT)
         with notary(self) as trusted:
             trusted.store.db.execute("DELETE FROM nbsignatures")

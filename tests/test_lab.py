@@ -1,24 +1,31 @@
-"""Every notebook of the course in a real JupyterLab and in Notebook 7: run, untrusted, and trusted without running."""
+"""Every notebook of the course in a real JupyterLab: run, untrusted, and trusted without running; two in Notebook 7."""
 
 import re
 
 import nbformat
 import pytest
 from browser import (
+    DARK,
+    LIGHT,
     cell_errors,
+    choose_theme,
     dead_widgets,
     open_notebook,
     output_area,
     run_all,
+    shot,
     trust,
     write_notebook,
 )
 from places import ROOT
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.needs("chromium")
 
-NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+NOTEBOOKS, EXERCISES = (sorted(path.name for path in (ROOT / f).glob("*.ipynb")) for f in ("notebooks", "exercises"))
+every_notebook = pytest.mark.parametrize("name", [*NOTEBOOKS, *EXERCISES])
+#: The two that have all kinds of cells; the others would only take their time once more.
+IN_NOTEBOOK_7 = ["00-reading-an-interleaving.ipynb", "02-exercises.ipynb"]
 
 
 def words(text):
@@ -49,8 +56,10 @@ def missing_on_the_page(page, lab, name):
             yield f"cell '{cell}' does not show the text that is stored in it"
 
 
-@pytest.mark.parametrize("app", ["lab", "notebook"])
-@every_notebook
+@pytest.mark.parametrize(
+    "app, name",
+    [*(("lab", name) for name in NOTEBOOKS + EXERCISES), *(("notebook", name) for name in IN_NOTEBOOK_7)],
+)
 def test_every_cell_runs(page, name):
     """All cells run, none ends with an error, and every widget is there."""
     open_notebook(page, name)
@@ -74,6 +83,34 @@ def test_trusted(page, lab, name):
     open_notebook(page, name)
     assert dead_widgets(page) == []
     assert list(missing_on_the_page(page, lab, name)) == []
+
+
+WRONG_ANSWER = """
+from vmbus_teach import grade
+from vmbus_teach.grading.chapters.ch02 import Retarget
+
+class MyFix(Retarget):
+    def move_channel(self):
+        yield from super().move_channel()
+
+grade("02-retarget", MyFix)
+"""
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_a_wrong_answer_has_a_stepper(page, lab, theme):
+    """Below the story of the schedule that breaks an answer, the stepper stands at its end, and can be stepped back."""
+    choose_theme(lab, theme)
+    write_notebook(lab, "wrong.ipynb", [WRONG_ANSWER])
+    open_notebook(page, "wrong.ipynb")
+    run_all(page)
+    area = output_area(page, "cell-1")
+    expect(area).to_contain_text("MyFix(messages=1) fails.")
+    status = area.locator(".vt").get_by_role("status")
+    expect(status).to_contain_text("no_message_is_left does not hold")
+    shot(page, f"grade-{theme.rsplit(' ')[-1].lower()}")
+    area.locator(".vt").get_by_role("button", name="Undo").click()
+    expect(status).not_to_contain_text("no_message_is_left does not hold")
 
 
 def test_what_is_missing_is_noticed(page, lab):

@@ -25,7 +25,8 @@ from vmbus_teach.views.notebook_page import notebook_page, write_notebook_page
 from vmbus_teach.views.page import write_page
 
 in_a_browser = pytest.mark.needs("chromium")
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+#: Two chapters: each is run for its page, and the others have the same kinds of cells.
+NOTEBOOKS = [path for chapter in ("00", "02") for path in (ROOT / "notebooks").glob(f"{chapter}-*.ipynb")]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 # One cell for every kind of output: (what it runs, what the page must show).
@@ -180,11 +181,11 @@ def test_as_a_file_and_from_a_server(folder, served, visit, name):
 
 
 @in_a_browser
-def test_every_scenario_of_the_catalogue(folder, visit):
-    """Each has a page with all its states, on which a walk at random comes to an end."""
-    for entry in catalogue():
+def test_scenarios_of_the_catalogue(folder, visit):
+    """Each has a page with all its states, on which a walk at random goes on. (Every fourth is looked at.)"""
+    for entry in catalogue()[::4]:
         page = visit(folder / f"{entry.scenario.__name__}.html")
-        assert page.locator("h1").all_inner_texts() == [entry.scenario.__name__] == [page.title()]
+        assert page.locator("h1").all_inner_texts() == [str(entry.make())] == [page.title()]
         stepper = page.locator(".vt")
         assert re.search(r"all [\d,]+ states in this page", stepper.inner_text())
         stepper.press("w")

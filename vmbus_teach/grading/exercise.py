@@ -125,7 +125,8 @@ class BreakIt(Exercise):
         able = [choice.word for choice in session.choices() if choice.enabled]
         if able:
             return f"It stops before its end ({told}), and nothing has failed so far. Possible now: {listed(able)}."
-        return f"All has been done ({told}), and {self.breaks} holds. What did happen: {_values(session)}."
+        held = f"{self.breaks} holds" if hasattr(self.scenario, self.breaks) else f"there was no {self.breaks}"
+        return f"All has been done ({told}), and {held}. What did happen: {_values(session)}."
 
     def _fewest(self, scenario: Scenario) -> int:
         failures = explore(scenario, max_states=self.max_states).failures

@@ -98,7 +98,7 @@ class FreedAtOnce(ChannelRemoval):
 
 
 class FreedThenUnmapped(ChannelRemoval):
-    """kfree_rcu first, and then out of the array: readers that come later still find the channel."""
+    """kfree_rcu first, and then out of the array."""
 
     def hv_process_channel_removal(self, channel):
         yield from self.vmbus_chan_release(channel)
@@ -233,12 +233,12 @@ class LockAroundTheUse(LockAroundTheArray):
 
 
 class LockWithInterruptsOn(LockAroundTheUse):
-    """The same lock; the task that removes the channel, on CPU 0, forgets that an interrupt can come."""
+    """The same lock; the task removes the channel on CPU 0 and leaves interrupts on."""
 
     def setup(self, removal_cpu=0):
         super().setup(removal_cpu)
 
     def unmap_relid(self):
-        yield spin_lock(self.array_lock)  # takes the array's lock; the interrupt can still come
+        yield spin_lock(self.array_lock)  # takes the array's lock, with interrupts on
         yield WRITE_ONCE(self.channels[RELID], None)  # takes the channel out of the array
         yield spin_unlock(self.array_lock)

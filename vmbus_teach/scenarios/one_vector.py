@@ -4,8 +4,8 @@
     host -> message slot -> vmbus_isr -> vmbus_on_msg_dpc -> EOM
 
 As in Linux 6.1 (``vmbus_isr`` and ``vmbus_chan_sched`` in drivers/hv/vmbus_drv.c), the handler looks at the event flags
-first and at the message slot last. With ``messages=None`` and ``control=None``, the host never stops; when it sends
-what, is then up to the traffic of a simulation.
+first and at the message slot last. With ``messages=None`` and ``control=None``, the host never stops; when
+it sends is then up to the traffic of a simulation.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class OneVector(Messages):
     for the message slot. ``work``: nanoseconds of CPU time that a message takes.
     """
 
-    def setup(  # type: ignore[override]
+    def setup(
         self, channels=2, mode="batched", room=2, messages=1, control=0, work=0
     ):
         if mode not in MODES:
@@ -167,7 +167,7 @@ class OneVector(Messages):
 
 
 class OneVectorNoRecheck(OneVector):
-    """The same without the second look: with a host that never stops, the whole machine comes to a halt."""
+    """The same without the second look."""
 
     def hv_end_read(self, relid):
         yield virt_store_mb(self.interrupt_mask[relid], 0)  # wants to be told again

@@ -121,7 +121,7 @@ class Batched(Scenario):
 
 
 class NoRecheck(Batched):
-    """Does not look again after it has unmasked: a message that came while the host was silent stays."""
+    """Does not look again after it has unmasked."""
 
     def hv_end_read(self):
         yield virt_store_mb(self.interrupt_mask, 0)  # wants to be told again
@@ -152,11 +152,11 @@ class NeverMasked(Batched):
 
 
 class NeverMaskedNoRecheck(NoRecheck, NeverMasked):
-    """Never asks the host to be silent, and so sees no reason to look again."""
+    """Never asks the host to be silent, and does not look again either."""
 
 
 class HostLooksFirst(Batched):
-    """The host looks at the mask before it puts the message into the ring. The guest does all that it should."""
+    """The host looks at the mask before it puts the message into the ring. The guest is as in Batched."""
 
     def hv_ringbuffer_write(self, old_write):
         masked = yield READ_ONCE(self.interrupt_mask)  # looks whether the guest wants to be told
@@ -166,7 +166,7 @@ class HostLooksFirst(Batched):
 
 
 class HostAlwaysSignals(NoRecheck):
-    """The guest does not look again, and a host that heeds the mask, but signals for every message otherwise."""
+    """The guest does not look again; the host heeds the mask, and otherwise signals for every message."""
 
     def signal_if_it_was_empty(self, old_write):
         was_set = yield test_and_set_bit(RELID, self.event_flags)  # sets the channel's event flag
@@ -202,7 +202,7 @@ class Direct(Batched):
 
 
 class DirectOnce(Direct):
-    """A callback that was written for batched mode: it reads what is there once, and leaves the rest to its caller."""
+    """A callback as it is written for batched mode: it reads once what is there."""
 
     def read(self):
         yield from self.onchannel_callback()
@@ -233,7 +233,7 @@ class InIsr(Batched):
 
 
 class InIsrNeverUnmasked(InIsr):
-    """The driver masks in its callback, and forgets that nobody else will unmask."""
+    """The driver masks in its callback; its poll function reads, and that is all."""
 
     def netvsc_poll(self):
         yield from self.onchannel_callback()
@@ -253,7 +253,7 @@ class InIsrTakesAMutex(InIsr):
 
 
 class InIsrReadsAll(InIsr):
-    """The driver's callback reads until the ring is empty, in the handler: right, and interrupts are off meanwhile."""
+    """The driver's callback reads until the ring is empty, in the handler itself. The mask is left alone."""
 
     def netvsc_channel_cb(self):
         yield from self.read_until_empty()

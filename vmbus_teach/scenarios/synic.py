@@ -5,7 +5,7 @@ in the CPU's *message slot*, one at a time; every channel has an *event flag*, o
 Documentation/virt/hyperv/vmbus.rst; the hypervisor's Top Level Functional Specification; Linux 6.1, drivers/hv and
 include/asm-generic/mshyperv.h.)
 
-The classes that hold are what Linux 6.1 does. Each of the others changes one thing about it.
+Messages, CrashingCpu and EventFlags do what Linux 6.1 does. Each of the others changes one thing about it.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Messages(Scenario):
 
 
 class PendingReadFirst(Messages):
-    """Looks whether more messages wait, and empties the slot then: a message that comes in between is stuck."""
+    """Looks whether more messages wait, and empties the slot then."""
 
     def vmbus_signal_eom(self, message_type):
         pending = yield READ_ONCE(self.slot.msg_pending)  # looks whether more messages wait
@@ -120,7 +120,7 @@ class PendingReadFirst(Messages):
 
 
 class EomBeforeEmptying(Messages):
-    """Asks for the next message while this one is still in the slot: the hypervisor looks, and finds it full."""
+    """Asks for the next message while this one is still in the slot, and empties the slot last."""
 
     def vmbus_signal_eom(self, message_type):
         pending = yield READ_ONCE(self.slot.msg_pending)  # looks whether more messages wait
@@ -137,7 +137,7 @@ class NeverEom(Messages):
 
 
 class AlwaysEom(Messages):
-    """Empties the slot, and asks for more without looking whether there is any: right, and dear."""
+    """Empties the slot, and asks for more without looking whether there is any."""
 
     def vmbus_signal_eom(self, message_type):
         found = yield from self.empty_slot(message_type)
@@ -146,7 +146,7 @@ class AlwaysEom(Messages):
 
 
 class EmptiedTooEarly(Messages):
-    """Empties the slot first, and reads the message then: by that time, it may be the next one."""
+    """Empties the slot first, and reads the message then."""
 
     def handle(self, message_type):
         yield from self.vmbus_signal_eom(message_type)
@@ -183,11 +183,11 @@ class CrashingCpu(Messages):
 
 
 class CrashingCpuPlainStore(PlainStore, CrashingCpu):
-    """The same, with a plain write: who writes late wipes out a message that has come meanwhile."""
+    """The same, with a plain write in place of cmpxchg."""
 
 
 class CrashingCpuSameType(CrashingCpu):
-    """The same with cmpxchg, but both messages are of one type, so that comparing it tells nothing."""
+    """The same with cmpxchg, but both messages are of one type."""
 
     def setup(self, messages=2):
         super().setup(messages)

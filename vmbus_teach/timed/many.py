@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,8 +22,8 @@ from .run import Run, Times
 from .simulate import MAX_STEPS, Plans, check_seed, check_times, run_once
 from .traffic import Pattern
 
-#: With fewer steps than this still to be made, it is not worth while to start processes.
-WORTH_IT = 1_000_000
+#: With fewer steps than this still to be made, it is not worth while to start processes; a run costs some, too.
+WORTH_IT, A_RUN = 1_000_000, 200
 
 #: How many runs are handed to a processor at once, at most; and how many portions there should be at least.
 BATCH, PORTIONS = 50, 16
@@ -220,7 +220,7 @@ def _case(number: int, arguments: dict[str, Any], seeds: tuple[int, ...]) -> _Jo
 
 def _made(
     jobs: Sequence[_Job], executor: Executor | Literal[False] | None, stop: StopButton
-) -> Iterator[tuple[_Job, list[Run]]]:
+) -> Generator[tuple[_Job, list[Run]], None, None]:
     """Runs, in the order in which they are over, each with the job that it belongs to."""
     if executor:
         yield from _made_elsewhere(jobs, executor, stop)
@@ -235,7 +235,7 @@ def _made(
             yield job, [run]
             runs, steps = runs + 1, steps + run.steps
             left = [job._replace(seeds=job.seeds[at:]), *jobs[number + 1 :]]
-            if executor is None and steps / runs * sum(len(other.seeds) for other in left) > WORTH_IT:
+            if executor is None and (steps / runs + A_RUN) * sum(len(other.seeds) for other in left) > WORTH_IT:
                 pool = _processes()
                 if pool is not None:
                     yield from _made_in_pool(left, pool, stop)
@@ -243,7 +243,7 @@ def _made(
                 executor = False
 
 
-def _made_in_pool(jobs: Sequence[_Job], pool: Any, stop: StopButton) -> Iterator[tuple[_Job, list[Run]]]:
+def _made_in_pool(jobs: Sequence[_Job], pool: Any, stop: StopButton) -> Generator[tuple[_Job, list[Run]], None, None]:
     """The same in a pool of our own, which is given up where the runs are."""
     complete = False
     try:
@@ -254,7 +254,9 @@ def _made_in_pool(jobs: Sequence[_Job], pool: Any, stop: StopButton) -> Iterator
             pool.shutdown(wait=False, kill_workers=True)
 
 
-def _made_elsewhere(jobs: Sequence[_Job], executor: Executor, stop: StopButton) -> Iterator[tuple[_Job, list[Run]]]:
+def _made_elsewhere(
+    jobs: Sequence[_Job], executor: Executor, stop: StopButton
+) -> Generator[tuple[_Job, list[Run]], None, None]:
     size = max(1, min(BATCH, sum(len(job.seeds) for job in jobs) // PORTIONS))
     batches = [job._replace(seeds=job.seeds[at : at + size]) for job in jobs for at in range(0, len(job.seeds), size)]
     waiting: dict[Future[list[Run]], _Job] = {}
@@ -280,7 +282,9 @@ def _result(future: Future[list[Run]], scenario: Scenario, stop: StopButton) -> 
     except BrokenExecutor as error:
         if stop.pressed:  # the button has reached the processes, too
             return []
-        raise TimeError(f"the executor has broken down: {error} With executor=False all runs are made here.") from error
+        raise TimeError(
+            f"the executor has broken down: {error} With executor=False all runs are made here."
+        ) from error
     except (PicklingError, AttributeError, TypeError) as error:
         if "pickle" not in str(error) and "local object" not in str(error):
             raise
@@ -291,8 +295,8 @@ def _result(future: Future[list[Run]], scenario: Scenario, stop: StopButton) -> 
 
 
 _WHICH_EXECUTOR = (
-    "give something with the interface of concurrent.futures.Executor (of a Dask client: client.get_executor()), False to "
-    "make all runs here, or nothing for a pool of processes."
+    "give something with the interface of concurrent.futures.Executor (of a Dask client: client.get_executor()), "
+    "False to make all runs here, or nothing for a pool of processes."
 )
 
 
