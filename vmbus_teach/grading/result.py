@@ -53,7 +53,7 @@ class Grade:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        style = "white-space: pre-wrap; margin: 0"
+        style = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; margin: 0"
         return f'<p><b>{escape(self.headline)}</b></p><pre style="{style}">{escape(self.text)}</pre>'
 
     def _ipython_display_(self) -> None:
