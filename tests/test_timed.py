@@ -101,7 +101,7 @@ def test_operations_take_effect_at_the_end_of_their_time():
     (39, 2, "the time is over"), (41, 3, "nothing is left to do"), (1000, 3, "nothing is left to do"),
 ])
 def test_until_cuts_in_the_middle_of_an_operation(until, steps, reason):
-    """What would take effect at the end of the time or later does not; the CPU's time is accounted to the nanosecond."""
+    """What would take effect at the end of the time or later does not; of the CPU's time every nanosecond is told."""
     run = simulate(OneTask, until=until, costs=COSTS)
     assert (run.steps, run.reason) == (steps, reason)
     assert run.time == min(until, 40)
@@ -595,7 +595,7 @@ class Deferred(Scenario):
     """Two callbacks, queued ``apart`` ns from each other, and an object that is freed."""
 
     def setup(self, apart=0, kfree=False, reads=0):
-        self.log, self.apart, self.kfree = Cell(0), apart, kfree
+        self.log, self.apart, self.kfree, self.reads = Cell(0), apart, kfree, reads
         self.thing = Struct("thing", value=0)
         self.objects = [self.thing.new(), self.thing.new()]
         if reads:
@@ -603,6 +603,8 @@ class Deferred(Scenario):
 
     @thread()
     def updater(self):
+        if self.reads:
+            yield ndelay(5)  # so that the reader is there first
         for n in range(2):
             yield kfree_rcu(self.objects[n]) if self.kfree else call_rcu(self.note, n)
             yield ndelay(self.apart)

@@ -476,9 +476,11 @@ class Drive:
             self.extra[index] += drawn(self.costs.handover, self.rng)
             if self.running[turn.cpu] == index:
                 self._note(turn.cpu)
-            self.left[index], self.pending[index] = 0, None
+            pending = self.pending[index]  # it may be on the way to its CPU, which takes a time, too
+            left = pending.due - self.now if pending else self.left[index] or 0
+            self.left[index], self.pending[index] = left, None
             if self._has_its_cpu(index, turn.cpu):
-                self._set_timer(index, 0, self._place_in_line(index))
+                self._set_timer(index, left, self._place_in_line(index))
             else:
                 self.stale[turn.cpu] = None  # it goes on when it has its CPU
         else:
@@ -515,7 +517,7 @@ class Drive:
         left = self.left[chosen]
         if left is not None and self.pending[chosen] is None:
             self._set_timer(chosen, left, self._place_in_line(chosen))
-        if len(able) > 1:
+        if len(able) > 1 and not self._all_wait(able):
             self._set_tick(cpu)
 
     def _has_its_cpu(self, index: int, cpu: int) -> bool:
@@ -530,7 +532,7 @@ class Drive:
         """Which of several tasks runs now: the present one until its time slice is over, then the next one."""
         present, ready = self.last_task[cpu], self.ready[cpu]
         if present in able:
-            if self.now - self.slice_began[cpu] < self.costs.slice:
+            if self.now - self.slice_began[cpu] < self.costs.slice or self._all_wait(able):
                 return present
             del ready[present]
             ready[present] = None  # to the end of the line
@@ -539,6 +541,10 @@ class Drive:
         # Not to one that spins, waiting for what the others have yet to do.
         able = [index for index in able if index not in self.waiting] or able
         return able[0] if self.costs.order == FIFO else able[int(self._random() * len(able))]
+
+    def _all_wait(self, indices: list[int]) -> bool:
+        """Whether all of them spin, and nobody would get further in a time slice."""
+        return all(index in self.waiting for index in indices)
 
     def _set_tick(self, cpu: int) -> None:
         """When the running task's slice is over, the next one is chosen, in the middle of an operation if need be."""
