@@ -86,12 +86,12 @@ class Reader:
         return [(self.shared[i]["name"], self.value(number, i)) for i in made]
 
     def changes(self, before, after):
-        """(name, before, after) of what setup made, then of interrupts."""
+        """(name, before, after) of what setup made, and of interrupts."""
         first, old, new = len(self.contexts), self.fields(before), self.fields(after)
         changed = [i for i, _ in enumerate(self.shared) if old[first + i] != new[first + i]]
-        setup = [i for i in changed if self.shared[i]["kind"] in KINDS_OF_SETUP and self.shared[i]["kind"] != "heap"]
-        lines = [i for i in changed if self.shared[i]["kind"] == "interrupt"]
-        return tuple((self.shared[i]["name"], self.value(before, i), self.value(after, i)) for i in setup + lines)
+        kinds = {*KINDS_OF_SETUP, "interrupt"} - {"heap"}
+        told = [i for i in changed if self.shared[i]["kind"] in kinds]
+        return tuple((self.shared[i]["name"], self.value(before, i), self.value(after, i)) for i in told)
 
     def standing(self, number, context):
         """[(function, line)], outermost first; and the listing of the innermost one."""
