@@ -10,6 +10,7 @@ from time import perf_counter
 from .course import course
 from .peers import models, peers
 from .stepper import clicks, shipped
+from .timed import many, rates
 
 
 def main() -> None:
@@ -26,6 +27,10 @@ def main() -> None:
     print(shipped(1 if quick else 5), flush=True)
     print("\nThe stepper: from a click to the painted page\n")
     print(clicks(5 if quick else 40), flush=True)
+    print("\nIn time, beside SimPy alone (times of the processor)\n")
+    print(rates(3 if quick else 7, quick), flush=True)
+    print()
+    print(many(quick), flush=True)
     print("\nBeside other checkers, from source to verdict\n")
     chosen = [model for model in models() if model.small or not quick]
     print(peers(1 if quick else 5, 20 if quick else 160, chosen))

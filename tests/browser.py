@@ -14,8 +14,8 @@ The same in both applications:
     @pytest.mark.parametrize("app", ["lab", "notebook"])
 
 One server of each kind runs for all tests, one browser for all tests of a file. Each test has a page and a kernel of
-its own, and begins with fresh copies of the course's notebooks and exercises. It fails at its end if the page has asked another
-machine for something, or has reported an error that the test does not allow.
+its own, and begins with fresh copies of the course's notebooks and exercises. It fails at its end if the page has
+asked another machine for something, or has reported an error that the test does not allow.
 """
 
 import contextlib

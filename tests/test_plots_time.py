@@ -72,7 +72,8 @@ def test_the_sentence_tells_in_the_order_of_time():
     """The alternative text begins with what comes first, and says how much it leaves out."""
     alt = timeline(simulate(PerCpuLists, seed=3)).alt
     assert alt.startswith("PerCpuLists in time, seed 3, from 0 to")
-    places = [alt.index(text) for text in ("CPU 0 executes target_cpu_store from 0", "host_sends steps", "more of these")]
+    said = ("CPU 0 executes target_cpu_store from 0", "host_sends steps", "more of these")
+    places = [alt.index(text) for text in said]
     assert places == sorted(places)
 
 

@@ -4,9 +4,11 @@ import pytest
 
 from vmbus_teach import Scenario, gauge, interrupt, simulate, thread
 from vmbus_teach.kernel import (
+    HVMSG_NONE,
     READ_ONCE,
     WRITE_ONCE,
     Cell,
+    MessageSlot,
     Mutex,
     SpinLock,
     Struct,
@@ -16,6 +18,7 @@ from vmbus_teach.kernel import (
     WorkQueue,
     atomic_fetch_add,
     call_rcu,
+    hv_signal_eom,
     kfree_rcu,
     local_irq_disable,
     local_irq_enable,
@@ -35,6 +38,7 @@ from vmbus_teach.kernel import (
     spin_lock,
     spin_unlock,
     synchronize_rcu,
+    synic_post_message,
     tasklet_schedule,
     usleep_range,
     xchg,
@@ -351,6 +355,38 @@ def test_interrupts_off_delay_delivery_and_signals_become_one():
     assert (line.raised, line.coalesced, line.handled) == (3, 2, 1)
 
 
+class Posts(Scenario):
+    """The host raises the interrupt itself, then posts two messages: the first fits into the slot and raises it."""
+
+    cpus = 1
+
+    def setup(self):
+        self.slot = MessageSlot(self.isr)
+
+    @thread(cpu=0)
+    def task(self):
+        yield local_irq_disable()
+        yield ndelay(1000)
+        yield local_irq_enable()
+
+    @interrupt(cpu=0)
+    def isr(self):
+        yield WRITE_ONCE(self.slot.message_type, HVMSG_NONE)
+        yield hv_signal_eom(self.slot)
+
+    @thread(host=True)
+    def host(self):
+        yield raise_irq(self.isr)
+        for payload in range(2):
+            yield synic_post_message(self.slot, 1, payload)
+
+
+def test_interrupts_that_the_hypervisor_raises_are_counted():
+    """One by hand, one with the first message (pending already), one when the handler asks for the second."""
+    line = story(Posts)[0].interrupts["isr"]
+    assert (line.raised, line.coalesced, line.handled) == (3, 1, 2)
+
+
 class Softirq(Scenario):
     """A handler leaves something to a tasklet."""
 
@@ -432,11 +468,18 @@ class Shared(Scenario):
 
 
 def test_tasks_take_turns():
-    """Each has 1,000 ns, in the middle of an operation or not; the change takes 60 ns."""
+    """Each has 1,000 ns, in the middle of an operation or not; the change takes 60 ns more."""
     run, steps = story(Shared, until=3000)
-    assert when(steps, "a") == [300, 600, 900, 2000 + 60 + 200, 2560, 2860]
+    assert when(steps, "a") == [300, 600, 900, 2060 + 60 + 200, 2620, 2920]
     assert when(steps, "b") == [1000 + 60 + 300, 1660, 1960]
     assert spent(run, "CPU 0") == {"tasks": 3000}
+
+
+def test_a_change_that_takes_longer_than_a_slice_is_slow_and_not_endless():
+    """With 1,000 ns for a change and 10 ns for a slice, two times 3,000 ns of work take some 300 times as long."""
+    run, _ = story(Shared, Costs(slice=10))
+    assert run.reason == "nothing is left to do"
+    assert 500_000 < run.time < 700_000
 
 
 def test_a_task_alone_keeps_its_cpu():

@@ -1,8 +1,8 @@
 """Makes exercises/ from solutions/: `make exercises`.
 
 A solution notebook has nbgrader's marks: what stands between BEGIN SOLUTION and END SOLUTION goes, and so do hidden
-tests. nbgrader's own preprocessors do that, with a stub that runs (`nbgrader_config.py`), so that an exercise can be run
-from top to bottom as it is opened. Both folders are stored with their outputs.
+tests. nbgrader's own preprocessors do that, with a stub that runs (`nbgrader_config.py`), so that an exercise can be
+run from top to bottom as it is opened. Both folders are stored with their outputs.
 
     python tools/exercises.py            # run the solutions, then make and run the exercises
     python tools/exercises.py 02         # only those whose name begins so

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .graph import FaultKey, Graph
-from .narrate import count, story
+from .narrate import LONG, count, story
 from .outcome import Blocked
 from .patterns import name_pattern
 from .scenario import Scenario
@@ -71,4 +71,9 @@ class Failure:
         ]
         if pattern := self._pattern():
             lines += ["", f"This is {pattern}."]
-        return "\n".join([*lines, "", f'To replay it: Session({self.scenario}).replay("{self.schedule}")'])
+        return "\n".join([*lines, "", self._replay()])
+
+    def _replay(self) -> str:
+        if len(self.schedule) > LONG:
+            return f"To replay it, where failure is this one: Session({self.scenario}).replay(failure.schedule)"
+        return f'To replay it: Session({self.scenario}).replay("{self.schedule}")'

@@ -5,12 +5,18 @@ from __future__ import annotations
 from .kernel.base import show
 from .session import TraceStep
 
+#: A story of more steps than that is told from where it has that few left.
+LONG, SHOWN = 100, 60
+
 
 def story(trace: tuple[TraceStep, ...]) -> list[str]:
-    """One line per step, one more wherever another context takes over."""
+    """One line per step, one more wherever another context takes over; of a long one, only the end."""
     lines = []
     previous: TraceStep | None = None
-    for number, step in enumerate(trace, 1):
+    begin = len(trace) - SHOWN if len(trace) > LONG else 0
+    if begin:
+        lines.append(f"(The first {begin:,} steps are left out.)")
+    for number, step in enumerate(trace[begin:], begin + 1):
         if previous is None or previous.choice.context != step.choice.context:
             if previous is not None:
                 lines += _handover(previous, step)

@@ -6,7 +6,7 @@ nowhere: what a simulation can show is how things depend on each other, not how 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from ..kernel import (
 from ..kernel.base import ModelError, Operation, show
 from ..kernel.memory import ReadModifyWrite
 from ..scenario import Scenario
+from ..source import functions_reached
 
 
 class TimeError(ModelError):
@@ -114,7 +115,7 @@ class mixture:
     weights: Mapping[Cost, float]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weights, Mapping) or not self.weights or min(self.weights.values()) < 0:
+        if not isinstance(self.weights, Mapping) or not self.weights or not all(map(_is_weight, self.weights.values())):
             raise TimeError(f"mixture({show(self.weights)}): give times with weights, as in {{100: 99, 5_000: 1}}.")
         for cost in self.weights:
             check_cost("one part of mixture(...)", cost)
@@ -133,6 +134,10 @@ class mixture:
         return drawn(cost, rng)
 
 
+def _is_weight(weight: Any) -> bool:
+    return isinstance(weight, int | float) and 0 <= weight < float("inf")
+
+
 @dataclass(frozen=True)
 class observed:
     """Times that were observed somewhere: any of them, each as likely as the others."""
@@ -140,13 +145,14 @@ class observed:
     times: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.times, Iterable):
+            raise TimeError(f"observed({show(self.times)}): give the times, as in observed([100, 120, 900]).")
         object.__setattr__(self, "times", tuple(self.times))
         if not self.times:
             raise TimeError("observed(...) needs at least one time.")
         for time in self.times:
-            if type(time) is not int:
-                check_cost("one of observed(...)", str(time))
-            check_cost("one of observed(...)", time)
+            if type(time) is not int or time < 0:
+                raise TimeError(f"one of observed(...) is {show(time)}; give whole numbers of nanoseconds, 0 or more.")
 
     def draw(self, rng: Random) -> int:
         return self.times[int(rng.random() * len(self.times))]
@@ -249,10 +255,28 @@ class Costs:
         return next(costs[kind] for kind in kinds if kind in costs)
 
     def check(self, scenario: Scenario) -> None:
-        """Raises TimeError if a function is named that the scenario does not have."""
+        """Raises TimeError if a function is named that the scenario does not have, or an unknown operation."""
         for name in self.operations:
-            function = name.partition(".")[0] if isinstance(name, str) else ""
-            if function and not hasattr(scenario, function):
-                known = [n for n in dir(type(scenario)) if not n.startswith("_")]
-                said = f"Costs names the function {function!r}, which {scenario} does not have."
-                raise TimeError(f"{said} {meant(function, known)}".rstrip())
+            if isinstance(name, str):
+                function, _, operation = name.partition(".")
+                said = f"the function {function!r}, which {scenario} does not have"
+                _check_name(function, _functions(scenario), said)
+                if operation:
+                    _check_name(operation, _kinds(Operation), f"{name!r}, and there is no operation {operation!r}")
+
+
+def _check_name(name: str, known: set[str], said: str) -> None:
+    if name not in known:
+        raise TimeError(f"Costs names {said}. {meant(name, sorted(known))}".rstrip())
+
+
+def _functions(scenario: Scenario) -> set[str]:
+    """The names of all functions in which an operation of the scenario could stand."""
+    starts = [context.program for context in scenario.cast.contexts if context.program]
+    reached = {function.__name__ for start in starts for function in functions_reached(start, scenario)}
+    return reached | {name for name in dir(type(scenario)) if not name.startswith("_")}
+
+
+def _kinds(kind: type) -> set[str]:
+    """Its name and those of all that derive from it."""
+    return {kind.__name__}.union(*map(_kinds, kind.__subclasses__()))

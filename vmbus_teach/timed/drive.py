@@ -35,7 +35,7 @@ REPORT_EVERY = 10_000
 #: How many stretches are kept.
 STRETCHES = 100_000
 
-A_FAILURE = "a failure"
+A_FAILURE, BY_HAND = "a failure", "stopped by hand"
 
 #: The priority of the end of time among what comes at one moment.
 BEFORE_ALL = float("-inf")
@@ -206,21 +206,25 @@ class Drive:
 
     def _next(self) -> _Due | None:
         """Of what has been set in this step, the event that comes before all others; these go into the calendar."""
-        first, least = None, self.env.peek()
-        for event in self.fresh:
+        fresh, first, least = self.fresh, None, self.env.peek()
+        for event in fresh:
             if event.due <= least:
                 first, least = (event if event.due < least else None), event.due
-        self._enter(first)
+        if first is not None:
+            fresh.remove(first)
+            first.callbacks = None  # type: ignore[assignment]
+        if fresh:
+            self._enter()
         return first
 
-    def _enter(self, but: _Due | None = None) -> None:
+    def _enter(self) -> None:
         """Enters what has been set in this step into the calendar."""
+        env, now, pending = self.env, self.env.now, self.pending
         for event in self.fresh:
-            if event is but or self.pending[event.index] is not event:
-                event.callbacks = None  # type: ignore[assignment]
+            if pending[event.index] is event:
+                env.schedule(event, self._random() if event.priority is None else event.priority, event.due - now)
             else:
-                priority = self._random() if event.priority is None else event.priority
-                self.env.schedule(event, priority, event.due - self.env.now)
+                event.callbacks = None  # type: ignore[assignment]  # taken back in the same step
         self.fresh.clear()
 
     def _keeps_cpu(self, index: int, turn: Turn, effect: Effect) -> bool:
@@ -310,21 +314,27 @@ class Drive:
 
     def _look(self, changed: int, fault: Fault | None = None) -> None:
         """Asks the invariants and reads the gauges that look at what has changed. Raises _Over at a failure."""
-        state, watched = self.state, self.watched
+        state = self.state
         for prop in self.machine.invariants:
             if changed & prop.mask or changed == EVERYTHING:
                 fault = fault or prop.fault(state)
-                watched |= prop.mask
+                if prop.mask & ~self.watched:
+                    self._watch(prop.mask)
         for measure in self.plan.measures:
             if changed & measure.mask or changed == EVERYTHING:
-                self.tally.measure(measure.name, measure.levels(state), self.now)
-                watched |= measure.mask
-        if watched != self.watched:
-            self.watched = watched
-            self._listen()
+                levels = measure.levels(state)
+                if self.tally.last.get(measure.name) is not levels:
+                    self.tally.measure(measure.name, levels, self.now)
+                if measure.mask & ~self.watched:
+                    self._watch(measure.mask)
         if fault:
             self.fault = fault
             raise _Over(A_FAILURE)
+
+    def _watch(self, mask: int) -> None:
+        """Steps that change any of these fields are to be looked at from now on."""
+        self.watched |= mask
+        self._listen()
 
     def _listen(self) -> None:
         self.heard = reduce(or_, self.waiting.values(), self.watched)
@@ -335,7 +345,7 @@ class Drive:
         if steps >= self.max_steps:
             raise _Over(f"stopped after {steps:,} steps, as max_steps says")
         if self.stop.pressed:
-            raise _Over("stopped by hand")
+            raise _Over(BY_HAND)
         if self.progress and self.progress(Moment(now, steps, self.until)) is False:
             raise _Over("stopped by progress")
         if self.until is not None and now == self._last_report:
@@ -557,6 +567,8 @@ class Drive:
             self.env.schedule(tick, self._random(), over - self.env.now)
 
     def _slice_is_over(self, tick: Any) -> None:
+        if self.stop.pressed:
+            raise _Over(BY_HAND)
         if self.ticks[tick.index] is tick and tick.index in self.contended:
             self.now = tick.due
             self._dispatch(tick.index)
@@ -567,11 +579,11 @@ class Drive:
         assert turn is not None
         self.running[cpu], self.began[cpu] = index, self.now
         if turn.is_task and self.last_task[cpu] != index:
-            if self.last_task[cpu] is not None:
-                switch = drawn(self.costs.switch, self.rng)
+            switch = 0 if self.last_task[cpu] is None else drawn(self.costs.switch, self.rng)
+            if switch:
                 self.left[index] = switch + (self.left[index] or 0)
                 self.tally.spent[turn.number] += switch
-            self.last_task[cpu], self.slice_began[cpu] = index, self.now
+            self.last_task[cpu], self.slice_began[cpu] = index, self.now + switch
 
     def _stops(self, cpu: int) -> None:
         """Whoever runs on a CPU no longer does; what is left of its time is kept."""

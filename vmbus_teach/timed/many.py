@@ -166,7 +166,7 @@ def simulate_each(
 
     A case holds arguments of ``simulate``; those that all cases share can be given once, by name.
     """
-    if not isinstance(cases, Mapping):
+    if not isinstance(cases, Mapping) or not all(isinstance(case, Mapping) for case in cases.values()):
         raise TimeError(f"simulate_each takes a dict of cases, each a dict of simulate's arguments, not {show(cases)}.")
     numbers = _seeds(seeds)
     if executor and not hasattr(executor, "submit"):
@@ -212,7 +212,8 @@ def _case(number: int, arguments: dict[str, Any], seeds: tuple[int, ...]) -> _Jo
         raise TimeError("a case has no scenario: give one in each case, or once for all of them, scenario=PerCpuLists.")
     until, max_steps = arguments.get("until"), arguments.get("max_steps", MAX_STEPS)
     check_times(until, max_steps)
-    costs, traffic = arguments.get("costs") or Costs(), arguments.get("traffic") or {}
+    costs, traffic = arguments.get("costs"), arguments.get("traffic")
+    costs, traffic = Costs() if costs is None else costs, {} if traffic is None else traffic
     scenario = as_scenario(arguments["scenario"])
     Plans(scenario, costs, traffic)  # what is wrong with them is said here, before anything runs elsewhere
     return _Job(number, scenario, costs, traffic, until, max_steps, seeds)

@@ -43,7 +43,7 @@ def simulate(
     """
     check_times(until, max_steps)
     check_seed(seed)
-    plans = Plans(as_scenario(scenario), costs or Costs(), traffic or {})
+    plans = Plans(as_scenario(scenario), Costs() if costs is None else costs, {} if traffic is None else traffic)
     with StopButton() as stop:
         return run_once(plans, seed, until, max_steps, progress, stop)
 

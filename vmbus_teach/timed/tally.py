@@ -69,17 +69,16 @@ class Tally:
         self.busy: defaultdict[tuple[int, int, bool], int] = defaultdict(int)  # ns, by CPU, context, whether it spun
         self.locks: defaultdict[str, LockTally] = defaultdict(LockTally)
         self.levels: dict[str, Level] = {}
-        self._last: dict[str, dict[str, int]] = {}  # by gauge: what it gave last
+        self.last: dict[str, dict[str, int]] = {}  # by gauge: what it gave last
 
     def measure(self, gauge: str, levels: dict[str, int], now: int) -> None:
         """What a gauge says now; a name that it gave before, and does not any more, is at 0."""
-        last = self._last.get(gauge, {})
-        if levels is last:
-            return
+        last = self.last.get(gauge, {})
         for name, level in levels.items():
             if name not in self.levels:
                 self.levels[name] = Level()
             self.levels[name].set(level, now)
-        for name in last.keys() - levels.keys():
-            self.levels[name].set(0, now)
-        self._last[gauge] = levels
+        if last.keys() != levels.keys():
+            for name in last.keys() - levels.keys():
+                self.levels[name].set(0, now)
+        self.last[gauge] = levels

@@ -33,7 +33,8 @@ class poisson:
     per_second: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.per_second, bool) or not isinstance(self.per_second, int | float) or not self.per_second > 0:
+        rate = self.per_second
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < float("inf"):
             raise TimeError(f"poisson({show(self.per_second)}): how many arrive per second? More than 0.")
 
     def arrivals(self, rng: Random) -> Iterator[int]:
