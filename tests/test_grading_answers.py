@@ -83,8 +83,18 @@ def test_a_wrong_answer_is_caught(name, wrong):
     assert not graded
 
 
+class Nothing:
+    """Not like anything that an exercise asks for."""
+
+    def __repr__(self):
+        return "nothing of the kind"
+
+
+NOTHING = Nothing()
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("answer", [None, "", 7, object(), print, int, [], {}, ..., b"worker_0"], ids=repr)
+@pytest.mark.parametrize("answer", [None, "", 7, NOTHING, print, int, [], {}, ..., b"worker_0"], ids=repr)
 def test_an_answer_of_the_wrong_kind_is_refused(name, answer):
     """Whatever is handed over, the answer is a sentence."""
     graded = grade(name, answer)
