@@ -79,6 +79,5 @@ def _find(name: str) -> Exercise:
 _COURSE = course()
 _RESTART = (
     "A grade of a course that was changed says nothing. Delete the line that changes it, choose Kernel > Restart "
-    "Kernel, "
-    "and run the cells again."
+    "Kernel, and run the cells again."
 )

@@ -37,7 +37,6 @@ class Level:
     most: int = 0
     since: int = 0
     integral: int = 0  # level times nanoseconds
-    left: int = 0
     came: int = 0
     inside: deque[int] = field(default_factory=deque)  # when each of them came
     stays: array[int] = field(default_factory=lambda: array("q"))  # how long each that has left was there
