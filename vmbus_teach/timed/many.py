@@ -128,6 +128,9 @@ class _Job(NamedTuple):
     max_steps: int
     seeds: tuple[int, ...]
 
+    def plans(self) -> Plans:
+        return Plans(self.scenario, self.costs, self.traffic)
+
 
 def simulate_many(
     scenario: Scenario | type[Scenario],
@@ -172,9 +175,10 @@ def simulate_each(
     if executor and not hasattr(executor, "submit"):
         raise TimeError(f"executor = {show(executor)}; {_WHICH_EXECUTOR}")
     whole = [_case(number, {**common, **case}, numbers) for number, case in enumerate(cases.values())]
+    plans = [job.plans() for job in whole]  # what is wrong with them is said here, before anything runs elsewhere
     found: list[list[Run]] = [[] for _ in whole]
     done, total, reason = 0, len(whole) * len(numbers), ""
-    with StopButton() as stop, closing(_made(whole, executor, stop)) as made:
+    with StopButton() as stop, closing(_made(whole, plans, executor, stop)) as made:
         for job, runs in made:
             for run in runs:
                 run.scenario = job.scenario  # the same for all, also for those that come from another process
@@ -214,13 +218,11 @@ def _case(number: int, arguments: dict[str, Any], seeds: tuple[int, ...]) -> _Jo
     check_times(until, max_steps)
     costs, traffic = arguments.get("costs"), arguments.get("traffic")
     costs, traffic = Costs() if costs is None else costs, {} if traffic is None else traffic
-    scenario = as_scenario(arguments["scenario"])
-    Plans(scenario, costs, traffic)  # what is wrong with them is said here, before anything runs elsewhere
-    return _Job(number, scenario, costs, traffic, until, max_steps, seeds)
+    return _Job(number, as_scenario(arguments["scenario"]), costs, traffic, until, max_steps, seeds)
 
 
 def _made(
-    jobs: Sequence[_Job], executor: Executor | Literal[False] | None, stop: StopButton
+    jobs: Sequence[_Job], plans: Sequence[Plans], executor: Executor | Literal[False] | None, stop: StopButton
 ) -> Generator[tuple[_Job, list[Run]], None, None]:
     """Runs, in the order in which they are over, each with the job that it belongs to."""
     if executor:
@@ -228,11 +230,10 @@ def _made(
         return
     runs = steps = 0
     for number, job in enumerate(jobs):
-        plans = Plans(job.scenario, job.costs, job.traffic)
         for at, seed in enumerate(job.seeds, 1):
             if stop.pressed:
                 return
-            run = _run(plans, job, seed, stop)
+            run = _run(plans[number], job, seed, stop)
             yield job, [run]
             runs, steps = runs + 1, steps + run.steps
             left = [job._replace(seeds=job.seeds[at:]), *jobs[number + 1 :]]
@@ -313,7 +314,7 @@ def _processes() -> Any:
 
 def _batch(job: _Job) -> list[Run]:
     """The runs of a job, in another process or thread."""
-    plans = Plans(job.scenario, job.costs, job.traffic)
+    plans = job.plans()
     runs = []
     with StopButton() as stop:
         for seed in job.seeds:
