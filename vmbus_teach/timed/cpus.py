@@ -207,7 +207,7 @@ class Cpus:
         return self.since[index][0] if index in self.since and self.costs.order == FIFO else None
 
     def _listen(self) -> None:
-        self.heard = reduce(or_, self.waiting.values(), self.watched)
+        self.heard = reduce(or_, self.waiting.values(), self.watched) if self.waiting else self.watched
 
     # --- the calendar -----------------------------------------------------------------------------
 

@@ -123,15 +123,19 @@ class Drive(Cpus):
                 if index in self.since:
                     cost += self._has_waited(index, turn)
                 event.due = due = now + cost
-                if effect.changed & self.heard:
+                told = effect.changed & self.heard
+                if told and self.waiting:  # somebody may be let go on, and come before this
                     event.callbacks, event.priority = self._calls, None
                     self.fresh.append(event)
                     self._tell(index, effect)
                     event = self._next()
-                elif due >= peek():  # else nothing comes before, and that needs no entry in the calendar
-                    event.callbacks = self._calls
-                    schedule(event, self._random(), due - clock)
-                    event = None
+                else:
+                    if told:
+                        self._look(effect.changed)
+                    if due >= peek():  # else nothing comes before, and that needs no entry in the calendar
+                        event.callbacks = self._calls
+                        schedule(event, self._random(), due - clock)
+                        event = None
             else:
                 self._carry_on(index, turn, effect)
                 event = self._next() if self.fresh else None
