@@ -20,7 +20,7 @@ lint:           ## check style (ruff) and types (mypy) only
 	@sh tools/environment.sh test
 	@sh tools/lint.sh
 
-bench:          ## measure the searches and print a table
+bench:          ## measure searches and simulated runs, and print tables (takes minutes)
 	@sh tools/environment.sh lab
 	@$(PYTHON_IN_VENV) -m benchmarks
 

@@ -62,6 +62,10 @@ class Supervision:
 
     #: Errors that a program may cause, but not catch.
     kept: type[ModelError] = ModelError
+    instead_of_input = (
+        "A program is executed once per position, not once per schedule, so it cannot ask anybody. For a value that is "
+        "open, yield choose((1, 2)): every one is tried."
+    )
 
     def watches(self, frame: types.FrameType) -> bool:
         """Whether what happens in this frame counts; asked anew whenever something is called."""
@@ -94,10 +98,7 @@ class Supervision:
 
     def _input(self, *_: object) -> NoReturn:
         frame = sys._getframe(1)
-        raise ProgramError(
-            f"{self.title} calls input() (in {place_of(frame)}). A program is executed once per position, not once per "
-            "schedule, so it cannot ask anybody. For a value that is open, yield choose((1, 2)): every one is tried."
-        )
+        raise ProgramError(f"{self.title} calls input() (in {place_of(frame)}). {self.instead_of_input}")
 
 
 def place_of(frame: types.FrameType) -> Place:

@@ -20,6 +20,7 @@ class Watch(Supervision):
     """As Supervision, for all that the learner's code does outside of programs: only its own lines are counted."""
 
     kept = ProgramError
+    instead_of_input = "Nothing that is judged can ask anybody; write down the value that you would type."
 
     def watches(self, frame: types.FrameType) -> bool:
         """Only the learner's own; what code of others calls is asked about again, and begins anew."""

@@ -21,9 +21,10 @@ import simpy
 
 from ..outcome import Blocked
 from ..search import StopButton
-from .costs import FIFO, checked_time, drawn
+from .costs import FIFO, TimeError, checked_time, drawn
 from .plan import Plan, Turn
 from .tally import Tally
+from .traffic import times_of
 
 #: How many stretches are kept.
 STRETCHES = 100_000
@@ -57,7 +58,8 @@ class Cpus:
         # A stream for each purpose, so that another cost model meets the same traffic.
         self.rng = Random(f"{seed}/costs")
         self._random = Random(f"{seed}/order").random
-        self.traffic = {name: p.arrivals(Random(f"{seed}/traffic/{name}")) for name, p in plan.traffic.items()}
+        self.traffic = {name: times_of(name, p, Random(f"{seed}/traffic/{name}")) for name, p in plan.traffic.items()}
+        self.arrived = dict.fromkeys(plan.traffic, 0)  # when the last one did
         self.state = plan.machine.initial
         self.tally = Tally()
         #: When a CPU was given to one context without a break: (CPU, context, whether it spun, begin, end).
@@ -95,8 +97,13 @@ class Cpus:
 
     def until_next(self, name: str) -> int | None:
         """The time until the next arrival; 0 if it is overdue, None if there is none."""
-        at = next(self.traffic[name], None)
-        return None if at is None else max(0, checked_time(f"an arrival of {name}", at) - self.now)
+        at, before = next(self.traffic[name], None), self.arrived[name]
+        if at is None:
+            return None
+        self.arrived[name] = checked_time(f"an arrival of {name}", at)
+        if at < before:
+            raise TimeError(f"{name} arrives at {at:,} ns, after what arrived at {before:,} ns. Give times in order.")
+        return max(0, at - self.now)
 
     def rest_of_grace_period(self) -> int:
         """The time until the oldest RCU callback may be called."""

@@ -83,6 +83,8 @@ class Drive(Cpus):
                 self._run()
             except simpy.core.EmptySchedule:
                 self._end()
+            except OverflowError:
+                raise Over("stopped after 292 years, when the clock ends") from None
         except Over as over:
             self.reason = str(over)
         self._settle()
@@ -110,8 +112,8 @@ class Drive(Cpus):
             if effect is None:
                 event = self._next()
                 continue
-            path.append(effect)
             times.append(now)
+            path.append(effect)
             self.state = state + effect.delta
             quiet = effect.quiet and turn.cpu not in self.contended
             if quiet and (effect.plain or self._keeps_cpu(index, turn, effect)):
