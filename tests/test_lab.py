@@ -98,10 +98,11 @@ grade("02-retarget", MyFix)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_a_wrong_answer_has_a_stepper(page, lab, theme):
+def test_a_wrong_answer_has_a_stepper(new_page, lab, theme):
     """Below the story of the schedule that breaks an answer, the stepper stands at its end, and can be stepped back."""
     choose_theme(lab, theme)
     write_notebook(lab, "wrong.ipynb", [WRONG_ANSWER])
+    page = new_page()
     open_notebook(page, "wrong.ipynb")
     run_all(page)
     area = output_area(page, "cell-1")
