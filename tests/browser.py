@@ -46,6 +46,7 @@ from benchmarks.chromium import launch
 PICTURES = ROOT / "build" / "pictures"
 SECONDS = 30                # how long anything may take
 RUN_SECONDS = 300           # how long a whole notebook may take
+SIZE = {"width": 1280, "height": 900}
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 # What a widget says instead of itself when no kernel stands behind it.
 DEAD = ("Error displaying widget", "model not found", "Error creating widget", "Failed to load")
@@ -305,11 +306,10 @@ def watch():
         pytest.fail("\n".join(complaints), pytrace=False)
 
 
-def new_context(chromium, lab, width=1280, height=900, **options):
+def new_context(chromium, lab, **options):
     """What a browser calls a profile: its pages share nothing with those of another."""
-    context = chromium.new_context(
-        base_url=lab.url + PLACE[lab.app], viewport={"width": width, "height": height}, **options
-    )
+    size = {side: options.pop(side, usual) for side, usual in SIZE.items()}
+    context = chromium.new_context(base_url=lab.url + PLACE[lab.app], viewport=size, **options)
     context.set_default_timeout(SECONDS * 1000)
     return context
 
@@ -340,6 +340,7 @@ class Window:
             context = new_context(chromium, lab)
             listen(context, lambda: self.watch)
             self.page = context.new_page()
+        self.page.set_viewport_size(SIZE)
         return self.page
 
     def clear(self):
@@ -396,6 +397,7 @@ def runs(page):
 def open_notebook(page, name):
     """Open a notebook, and wait until its kernel is idle."""
     if runs(page):
+        page.evaluate(CLOSE_ALL)
         page.evaluate("path => void window.jupyterapp.commands.execute('docmanager:open', {path})", name)
         page.wait_for_function(f"path => {NOTEBOOK}?.context?.path === path", arg=name)
     else:
