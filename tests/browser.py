@@ -14,10 +14,10 @@ The same in both applications:
     @pytest.mark.parametrize("app", ["lab", "notebook"])
 
 One server of each kind runs for all tests, one browser for all tests of a file. Loading JupyterLab takes longer than
-most tests, so its page stays, and each test opens its notebook in it as a reader opens the next one; in Notebook 7 every
-notebook has a page of its own. Each test has a kernel of its own, and begins with no notebook open and with fresh copies
-of the course's notebooks and exercises. It fails at its end if the page has asked another machine for something, or has
-reported an error that the test does not allow.
+most tests, so its page stays, and each test opens its notebook in it, as a reader opens the next one; in Notebook 7
+every notebook has a page of its own. Each test has a kernel of its own, and begins with no notebook open and with fresh
+copies of the course's notebooks and exercises. It fails at its end if the page has asked another machine for something,
+or has reported an error that the test does not allow.
 """
 
 import contextlib
