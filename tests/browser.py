@@ -345,9 +345,11 @@ class Window:
 
     def clear(self):
         """Close all notebooks, unsaved, with their kernels. Where that is not all, the page goes."""
-        if self.page and not (runs(self.page) and self.page.evaluate(CLOSE_ALL)):
-            self.page.context.close()
-            self.page = None
+        page, self.page = self.page, None       # it is gone, too, if it does not answer
+        if runs(page) and page.evaluate(CLOSE_ALL):
+            self.page = page
+        else:
+            page.context.close()
 
 
 @pytest.fixture(scope="module")

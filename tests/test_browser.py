@@ -124,7 +124,6 @@ def test_errors_of_the_page_are_noticed(page, lab, watch):
     assert list(watch.complaints()) == []
 
 
-@both_applications
 def test_changed_cells_are_noticed(page, lab):
     """After the keys d d on a selected cell, one cell is missing."""
     write_notebook(lab, "cells.ipynb", ["1", nbformat.v4.new_markdown_cell("text"), "2"])
@@ -150,7 +149,6 @@ def test_restart(page, lab):
     assert "first" in shown.inner_text()
 
 
-@both_applications
 def test_dark_theme(new_page, lab):
     """The theme that a test chooses is the one that the next page has."""
     write_notebook(lab, "theme.ipynb", ["1"])

@@ -229,7 +229,6 @@ def test_the_focus_stays_where_it_is(page, lab):
 # ---- by ear ----
 
 
-@both
 def test_axe_finds_nothing_serious(page, lab):
     """At the start, with marks and help, and at a failure; in the stepper, and in the page around it for its sake."""
     stepper = show(page, lab, "Stepper(HostIsLate)").first
