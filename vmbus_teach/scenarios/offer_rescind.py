@@ -1,0 +1,342 @@
+"""Chapter 04: the host offers a channel and takes the offer back, while the guest is still at work on it.
+
+The code of early 2015, as a thread about it says (Dexuan Cui, K. Y. Srinivasan and Vitaly Kuznetsov, "Drivers: hv: Further
+protection for the rescind path", February 2015): a message from the host is handled on the connection's work queue. An
+offer hands the rest of its work to a queue of the channel's own, so a rescind can be handled meanwhile. If the offer's work
+is not done yet, the rescind only sets a flag, which the end of that work looks at.
+
+``OfferAndRescind`` is that code with its three bugs. Then the two that need no new idea are repaired, and from there
+(``LinkedFirst``) start the strategies that the thread argues about. Each changes only what it is about.
+
+Simplified: the host's answer to a message is there at once. A completion that has been completed stays so. Driver and
+device are one. A channel's interrupts all come on CPU 0. Sub-channels are left out, and so is a failed allocation of the
+channel itself.
+"""
+
+from __future__ import annotations
+
+from ..kernel import (
+    READ_ONCE,
+    WRITE_ONCE,
+    Cell,
+    Completion,
+    Kref,
+    SpinLock,
+    Struct,
+    Tasklet,
+    Work,
+    WorkQueue,
+    atomic_inc,
+    choose,
+    complete,
+    flush_workqueue,
+    inside,
+    kfree,
+    kref_get,
+    kref_put,
+    kzalloc,
+    load,
+    queue_work,
+    raise_irq,
+    smp_call_function_single,
+    smp_cond_load_acquire,
+    spin_lock_irqsave,
+    spin_unlock_irqrestore,
+    store,
+    sync_test_and_clear_bit,
+    system_wq,
+    tasklet_disable,
+    tasklet_enable,
+    tasklet_schedule,
+    test_and_set_bit,
+    usleep_range,
+    wait_for_completion,
+    xchg,
+)
+from ..kernel.heap import ALLOCATED
+from ..scenario import Scenario, at_end, thread
+
+RELID = 7
+MAY_FAIL = (True, False)
+
+
+class OfferAndRescind(Scenario):
+    """The code of early 2015: offers on the channel's own queue, rescinds on the connection's.
+
+    ``channels`` are offered, and every offer is taken back. ``events``: how often the host signals each channel once it
+    is open. ``opens``: the driver waits for the host's answer when it opens the channel. ``one_cpu``: all queues belong to
+    one CPU, so that a channel is not freed while a rescind is being handled.
+    """
+
+    cpus = 1
+
+    def setup(self, channels=1, events=0, opens=False, one_cpu=False):
+        self.events, self.opens = events, opens
+        self.relids = tuple(range(RELID, RELID + channels))
+        self.vmbus_channel = Struct("vmbus_channel", capacity=channels, **self.channel_fields())
+        self.chn_list = Cell(())
+        self.channel_lock = SpinLock()
+        self.work_queue = WorkQueue(ordered=True)  # the connection's, on the CPU that gets the messages
+        self.freeing_queue = self.work_queue if one_cpu else WorkQueue(ordered=True)  # ... on that of the offers' work
+        self.offers = {relid: Work(self.vmbus_onoffer, relid) for relid in self.relids}
+        self.rescinds = {relid: Work(self.vmbus_onoffer_rescind, relid) for relid in self.relids}
+        self.taken_back = {relid: Cell(False) for relid in self.relids}  # by the host
+        self.relid_released = {relid: Cell(0) for relid in self.relids}  # how often the host was told so
+        if events:
+            self.percpu_list = Cell(())  # of CPU 0
+            self.event_flags = Cell(0)
+            self.event_dpc = Tasklet(self.vmbus_on_event)
+            self.vmbus_isr = self.add_interrupt(self.isr, cpu=0, name="vmbus_isr")
+
+    def channel_fields(self):
+        """What a channel consists of."""
+        return {
+            "relid": 0,
+            "rescind": False,
+            "offer_done": False,
+            "device": None,
+            "onchannel_callback": None,
+            "lock": inside(SpinLock),
+            "open_result": inside(Completion),
+            "controlwq": inside(lambda channel: WorkQueue(ordered=True)),
+            "offer_work": inside(lambda channel: Work(self.vmbus_process_offer, channel)),
+            "rescind_work": inside(lambda channel: Work(self.vmbus_process_rescind_offer, channel)),
+            "release_work": inside(lambda channel: Work(self.release_channel, channel)),
+        }
+
+    # --- messages ----------------------------------------------------------------------------------
+
+    @thread(host=True)
+    def host_rescinds(self):
+        for relid in self.relids:
+            yield WRITE_ONCE(self.taken_back[relid], True)  # takes its offer back; a message says so
+
+    @thread(cpu=0)
+    def vmbus_on_msg_dpc(self):
+        for relid in self.relids:
+            yield from self.offer_message(relid)
+        for relid in self.relids:
+            yield smp_cond_load_acquire(self.taken_back[relid], bool)  # gets the message of the rescind
+            yield from self.rescind_message(relid)
+
+    def offer_message(self, relid):
+        yield queue_work(self.work_queue, self.offers[relid])  # has the offer handled
+
+    def rescind_message(self, relid):
+        yield queue_work(self.work_queue, self.rescinds[relid])  # has the rescind handled
+
+    # --- an offer ------------------------------------------------------------------------------------
+
+    def vmbus_onoffer(self, relid):
+        channel = yield kzalloc(self.vmbus_channel, relid=relid)
+        yield queue_work(channel.controlwq, channel.offer_work)  # leaves the rest to the channel's own queue
+
+    def vmbus_process_offer(self, channel):
+        yield from self.link(channel)
+        created = yield choose(MAY_FAIL)  # vmbus_device_create: makes the device; may fail
+        if not created:
+            yield from self.create_failed(channel)
+            return
+        registered = yield choose(MAY_FAIL)  # vmbus_device_register: looks for its driver; may fail
+        if not registered:
+            yield from self.register_failed(channel)
+            return
+        yield WRITE_ONCE(channel.device, "device")
+        yield from self.probe(channel)
+        yield from self.end_of_offer(channel)
+
+    def link(self, channel):
+        flags = yield spin_lock_irqsave(self.channel_lock)
+        channels = yield load(self.chn_list)
+        for other in channels:
+            yield load(other.relid)  # looks whether that device has a channel already
+        yield store(self.chn_list, (*channels, channel))  # puts the channel on the list: now others find it
+        yield spin_unlock_irqrestore(self.channel_lock, flags)
+
+    def create_failed(self, channel):
+        yield from self.free_channel(channel)  # and leaves the channel on the list
+
+    def register_failed(self, channel):
+        yield from self.unlink(channel)
+        yield from self.free_channel(channel)
+
+    def end_of_offer(self, channel):
+        flags = yield spin_lock_irqsave(channel.lock)
+        yield store(channel.offer_done, True)  # from now on a rescind does not have to wait for this work
+        rescinded = yield load(channel.rescind)  # has one come meanwhile?
+        if rescinded:
+            yield queue_work(channel.controlwq, channel.rescind_work)
+        yield spin_unlock_irqrestore(channel.lock, flags)
+
+    # --- a rescind -----------------------------------------------------------------------------------
+
+    def vmbus_onoffer_rescind(self, relid):
+        channel = yield from self.relid2channel(relid)
+        if channel is None:
+            return  # and the host is told nothing
+        flags = yield spin_lock_irqsave(channel.lock)
+        yield store(channel.rescind, True)  # notes that the offer has been taken back
+        offer_done = yield load(channel.offer_done)
+        if offer_done:
+            yield queue_work(channel.controlwq, channel.rescind_work)
+        yield spin_unlock_irqrestore(channel.lock, flags)
+
+    def relid2channel(self, relid):
+        found = None
+        flags = yield spin_lock_irqsave(self.channel_lock)
+        channels = yield load(self.chn_list)
+        for channel in channels:
+            this = yield load(channel.relid)  # looks at the next channel on the list
+            if this == relid:
+                found = channel
+                break
+        yield spin_unlock_irqrestore(self.channel_lock, flags)
+        return found
+
+    def vmbus_process_rescind_offer(self, channel):
+        yield from self.device_unregister(channel)
+        yield from self.remove_channel(channel)
+
+    def remove_channel(self, channel):
+        yield from self.release_relid(channel)
+        yield from self.unlink(channel)
+        yield from self.free_channel(channel)
+
+    def release_relid(self, channel):
+        relid = yield load(channel.relid)
+        yield atomic_inc(self.relid_released[relid])  # tells the host RELID_RELEASED
+
+    def unlink(self, channel):
+        if self.events:
+            yield smp_call_function_single(0, self.percpu_channel_deq, channel)
+        flags = yield spin_lock_irqsave(self.channel_lock)
+        channels = yield load(self.chn_list)
+        yield store(self.chn_list, without(channels, channel))  # takes the channel off the list
+        yield spin_unlock_irqrestore(self.channel_lock, flags)
+
+    def free_channel(self, channel):
+        yield queue_work(self.freeing_queue, channel.release_work)  # has the channel freed
+
+    def release_channel(self, channel):
+        yield flush_workqueue(channel.controlwq)  # destroy_workqueue: waits for what is still on it
+        yield kfree(channel)
+
+    # --- the driver ----------------------------------------------------------------------------------
+
+    def probe(self, channel):
+        if self.opens or self.events:
+            yield from self.vmbus_open(channel)
+
+    def vmbus_open(self, channel):
+        yield WRITE_ONCE(channel.onchannel_callback, "callback")
+        if self.opens:
+            relid = yield load(channel.relid)
+            taken_back = yield READ_ONCE(self.taken_back[relid])  # sends OPENCHANNEL; has the host lost interest?
+            if not taken_back:
+                yield complete(channel.open_result)  # the host answers
+            yield wait_for_completion(channel.open_result)  # waits for the host's answer
+        if self.events:
+            yield smp_call_function_single(0, self.percpu_channel_enq, channel)
+            yield from self.host_signals(channel)
+
+    def host_signals(self, channel):
+        relid = yield load(channel.relid)
+        for _ in range(self.events):
+            yield test_and_set_bit(relid, self.event_flags)  # the host sets the channel's event flag
+            yield raise_irq(self.vmbus_isr)  # ... and interrupts CPU 0, some time
+
+    def device_unregister(self, channel):
+        device = yield xchg(channel.device, None)  # removes the device from its driver
+        assert device is not None, "this device has been removed before"
+        if self.opens or self.events:
+            yield from self.vmbus_close(channel)
+
+    def vmbus_close(self, channel):
+        if self.events:
+            yield smp_call_function_single(0, self.reset_channel_cb, channel)
+
+    def reset_channel_cb(self, channel):
+        yield WRITE_ONCE(channel.onchannel_callback, None)
+
+    def percpu_channel_enq(self, channel):
+        channels = yield READ_ONCE(self.percpu_list)
+        yield WRITE_ONCE(self.percpu_list, (*channels, channel))
+
+    def percpu_channel_deq(self, channel):
+        channels = yield READ_ONCE(self.percpu_list)
+        yield WRITE_ONCE(self.percpu_list, without(channels, channel))
+
+    # --- the interrupt path ----------------------------------------------------------------------------
+
+    def isr(self):
+        yield tasklet_schedule(self.event_dpc)
+
+    def vmbus_on_event(self):
+        for relid in self.relids:
+            pending = yield sync_test_and_clear_bit(relid, self.event_flags)  # takes the event, if there is one
+            if pending:
+                yield from self.process_chn_event(relid)
+
+    def process_chn_event(self, relid):
+        channel = yield from self.pcpu_relid2channel(relid)
+        if channel is not None:
+            yield from self.use(channel)
+
+    def pcpu_relid2channel(self, relid):
+        channels = yield READ_ONCE(self.percpu_list)
+        for channel in channels:
+            this = yield READ_ONCE(channel.relid)  # looks at the next channel of this CPU
+            if this == relid:
+                return channel
+        return None
+
+    def use(self, channel):
+        yield READ_ONCE(channel.onchannel_callback)  # looks up what to call, and calls it
+
+    # --- what must hold ----------------------------------------------------------------------------------
+
+    @at_end
+    def every_rescind_is_answered_once(self, s):
+        for relid in self.relids:
+            times = s[self.relid_released[relid]]
+            if times != 1:
+                return f"the host was told {times} times that relid {relid} is free again"
+        return True
+
+    @at_end
+    def the_list_has_no_freed_channel(self, s):
+        return all(s[channel] == ALLOCATED for channel in s[self.chn_list]) or "it leads to freed memory"
+
+
+def without(channels, channel):
+    """The list without this channel."""
+    return tuple(other for other in channels if other is not channel)
+
+
+# --- the two bugs that need no new idea ----------------------------------------------------------------
+
+
+class UnlinksOnFailure(OfferAndRescind):
+    """A channel whose device cannot be made is taken off the list before it is freed."""
+
+    def create_failed(self, channel):
+        yield from self.register_failed(channel)
+
+
+class AnswersOnFailure(UnlinksOnFailure):
+    """... and an offer that fails gives the relid back itself: a rescind finds nothing, and has nothing to do."""
+
+    def register_failed(self, channel):
+        yield from self.remove_channel(channel)
+
+
+class LinkedFirst(AnswersOnFailure):
+    """... and the channel is put on the list by the message's handler, so that a rescind cannot come before that."""
+
+    def vmbus_onoffer(self, relid):
+        channel = yield kzalloc(self.vmbus_channel, relid=relid)
+        yield from super().link(channel)
+        yield queue_work(channel.controlwq, channel.offer_work)  # leaves the rest to the channel's own queue
+
+    def link(self, channel):
+        yield from ()
