@@ -1,16 +1,16 @@
 """Chapter 04: the host offers a channel and takes the offer back, while the guest is still at work on it.
 
-The code of early 2015, as a thread about it says (Dexuan Cui, K. Y. Srinivasan and Vitaly Kuznetsov, "Drivers: hv: Further
-protection for the rescind path", February 2015): a message from the host is handled on the connection's work queue. An
-offer hands the rest of its work to a queue of the channel's own, so a rescind can be handled meanwhile. If the offer's work
-is not done yet, the rescind only sets a flag, which the end of that work looks at.
+The code of early 2015. Messages from the host are handled on the connection's work queue. An offer leaves the rest of
+its work to a queue of the channel's own, so a rescind can be handled meanwhile. If the offer's work is not done yet,
+the rescind only sets a flag, which the end of that work looks at. (Sources: the thread "Drivers: hv: Further protection
+for the rescind path", February 2015; drivers/hv of that time.)
 
-``OfferAndRescind`` is that code with its three bugs. Then the two that need no new idea are repaired, and from there
-(``LinkedFirst``) start the strategies that the thread argues about. Each changes only what it is about.
+``OfferAndRescind`` is that code with its three bugs. Two of them are repaired below it, one after the other. From
+``LinkedFirst``, in which one is left, start the strategies that the thread argues about (``rescind_strategies.py``).
 
-Simplified: the host's answer to a message is there at once. A completion that has been completed stays so. Driver and
-device are one. A channel's interrupts all come on CPU 0. Sub-channels are left out, and so is a failed allocation of the
-channel itself.
+Simplified: the host's answer to a message is there at once, and waking somebody who does not wait yet is not lost. A
+device and its driver are one. All interrupts of channels come on CPU 0. Left out: sub-channels, a failed allocation of
+the channel itself, and the limit of 5 seconds after which vmbus_open gave up in older kernels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ..kernel import (
     WRITE_ONCE,
     Cell,
     Completion,
-    Kref,
     SpinLock,
     Struct,
     Tasklet,
@@ -32,8 +31,6 @@ from ..kernel import (
     flush_workqueue,
     inside,
     kfree,
-    kref_get,
-    kref_put,
     kzalloc,
     load,
     queue_work,
@@ -44,12 +41,8 @@ from ..kernel import (
     spin_unlock_irqrestore,
     store,
     sync_test_and_clear_bit,
-    system_wq,
-    tasklet_disable,
-    tasklet_enable,
     tasklet_schedule,
     test_and_set_bit,
-    usleep_range,
     wait_for_completion,
     xchg,
 )
@@ -63,15 +56,15 @@ MAY_FAIL = (True, False)
 class OfferAndRescind(Scenario):
     """The code of early 2015: offers on the channel's own queue, rescinds on the connection's.
 
-    ``channels`` are offered, and every offer is taken back. ``events``: how often the host signals each channel once it
-    is open. ``opens``: the driver waits for the host's answer when it opens the channel. ``one_cpu``: all queues belong to
-    one CPU, so that a channel is not freed while a rescind is being handled.
+    ``channels`` are offered, and every offer is taken back unless ``rescinded`` is False. ``events`` is how often the
+    host signals each channel once it is open. With ``opens``, the driver waits for the host's answer when it opens the
+    channel. With ``one_cpu``, all work is done on one CPU, whose queue frees no channel while it handles a rescind.
     """
 
     cpus = 1
 
-    def setup(self, channels=1, events=0, opens=False, one_cpu=False):
-        self.events, self.opens = events, opens
+    def setup(self, channels=1, events=0, opens=False, one_cpu=False, rescinded=True):
+        self.events, self.opens, self.rescinded = events, opens, rescinded
         self.relids = tuple(range(RELID, RELID + channels))
         self.vmbus_channel = Struct("vmbus_channel", capacity=channels, **self.channel_fields())
         self.chn_list = Cell(())
@@ -104,18 +97,22 @@ class OfferAndRescind(Scenario):
             "release_work": inside(lambda channel: Work(self.release_channel, channel)),
         }
 
+    def queue_of(self, channel):
+        """The queue on which the rest of an offer's and of a rescind's work is done."""
+        return channel.controlwq
+
     # --- messages ----------------------------------------------------------------------------------
 
     @thread(host=True)
     def host_rescinds(self):
-        for relid in self.relids:
+        for relid in self.relids if self.rescinded else ():
             yield WRITE_ONCE(self.taken_back[relid], True)  # takes its offer back; a message says so
 
     @thread(cpu=0)
     def vmbus_on_msg_dpc(self):
         for relid in self.relids:
             yield from self.offer_message(relid)
-        for relid in self.relids:
+        for relid in self.relids if self.rescinded else ():
             yield smp_cond_load_acquire(self.taken_back[relid], bool)  # gets the message of the rescind
             yield from self.rescind_message(relid)
 
@@ -129,7 +126,7 @@ class OfferAndRescind(Scenario):
 
     def vmbus_onoffer(self, relid):
         channel = yield kzalloc(self.vmbus_channel, relid=relid)
-        yield queue_work(channel.controlwq, channel.offer_work)  # leaves the rest to the channel's own queue
+        yield queue_work(self.queue_of(channel), channel.offer_work)  # leaves the rest to the channel's own queue
 
     def vmbus_process_offer(self, channel):
         yield from self.link(channel)
@@ -147,11 +144,14 @@ class OfferAndRescind(Scenario):
 
     def link(self, channel):
         flags = yield spin_lock_irqsave(self.channel_lock)
+        yield from self.list_add(channel)
+        yield spin_unlock_irqrestore(self.channel_lock, flags)
+
+    def list_add(self, channel):
         channels = yield load(self.chn_list)
         for other in channels:
             yield load(other.relid)  # looks whether that device has a channel already
         yield store(self.chn_list, (*channels, channel))  # puts the channel on the list: now others find it
-        yield spin_unlock_irqrestore(self.channel_lock, flags)
 
     def create_failed(self, channel):
         yield from self.free_channel(channel)  # and leaves the channel on the list
@@ -165,7 +165,7 @@ class OfferAndRescind(Scenario):
         yield store(channel.offer_done, True)  # from now on a rescind does not have to wait for this work
         rescinded = yield load(channel.rescind)  # has one come meanwhile?
         if rescinded:
-            yield queue_work(channel.controlwq, channel.rescind_work)
+            yield queue_work(self.queue_of(channel), channel.rescind_work)
         yield spin_unlock_irqrestore(channel.lock, flags)
 
     # --- a rescind -----------------------------------------------------------------------------------
@@ -174,11 +174,14 @@ class OfferAndRescind(Scenario):
         channel = yield from self.relid2channel(relid)
         if channel is None:
             return  # and the host is told nothing
+        yield from self.rescind(channel)
+
+    def rescind(self, channel):
         flags = yield spin_lock_irqsave(channel.lock)
         yield store(channel.rescind, True)  # notes that the offer has been taken back
         offer_done = yield load(channel.offer_done)
         if offer_done:
-            yield queue_work(channel.controlwq, channel.rescind_work)
+            yield queue_work(self.queue_of(channel), channel.rescind_work)
         yield spin_unlock_irqrestore(channel.lock, flags)
 
     def relid2channel(self, relid):
@@ -189,9 +192,13 @@ class OfferAndRescind(Scenario):
             this = yield load(channel.relid)  # looks at the next channel on the list
             if this == relid:
                 found = channel
+                yield from self.found(channel)
                 break
         yield spin_unlock_irqrestore(self.channel_lock, flags)
         return found
+
+    def found(self, channel):
+        yield from ()  # as it is: a bare pointer
 
     def vmbus_process_rescind_offer(self, channel):
         yield from self.device_unregister(channel)
@@ -208,7 +215,7 @@ class OfferAndRescind(Scenario):
 
     def unlink(self, channel):
         if self.events:
-            yield smp_call_function_single(0, self.percpu_channel_deq, channel)
+            yield from self.dequeue(channel)
         flags = yield spin_lock_irqsave(self.channel_lock)
         channels = yield load(self.chn_list)
         yield store(self.chn_list, without(channels, channel))  # takes the channel off the list
@@ -262,6 +269,9 @@ class OfferAndRescind(Scenario):
         channels = yield READ_ONCE(self.percpu_list)
         yield WRITE_ONCE(self.percpu_list, (*channels, channel))
 
+    def dequeue(self, channel):
+        yield smp_call_function_single(0, self.percpu_channel_deq, channel)  # takes it off CPU 0's list
+
     def percpu_channel_deq(self, channel):
         channels = yield READ_ONCE(self.percpu_list)
         yield WRITE_ONCE(self.percpu_list, without(channels, channel))
@@ -287,8 +297,12 @@ class OfferAndRescind(Scenario):
         for channel in channels:
             this = yield READ_ONCE(channel.relid)  # looks at the next channel of this CPU
             if this == relid:
+                yield from self.found_for_event(channel)
                 return channel
         return None
+
+    def found_for_event(self, channel):
+        yield from ()  # as it is: a bare pointer
 
     def use(self, channel):
         yield READ_ONCE(channel.onchannel_callback)  # looks up what to call, and calls it
@@ -299,7 +313,7 @@ class OfferAndRescind(Scenario):
     def every_rescind_is_answered_once(self, s):
         for relid in self.relids:
             times = s[self.relid_released[relid]]
-            if times != 1:
+            if self.rescinded and times != 1:
                 return f"the host was told {times} times that relid {relid} is free again"
         return True
 
@@ -336,7 +350,7 @@ class LinkedFirst(AnswersOnFailure):
     def vmbus_onoffer(self, relid):
         channel = yield kzalloc(self.vmbus_channel, relid=relid)
         yield from super().link(channel)
-        yield queue_work(channel.controlwq, channel.offer_work)  # leaves the rest to the channel's own queue
+        yield queue_work(self.queue_of(channel), channel.offer_work)  # leaves the rest to the channel's own queue
 
     def link(self, channel):
         yield from ()
