@@ -50,7 +50,6 @@ from ..kernel.heap import ALLOCATED
 from ..scenario import Scenario, at_end, thread
 
 RELID = 7
-MAY_FAIL = (True, False)
 
 
 class OfferAndRescind(Scenario):
@@ -58,13 +57,15 @@ class OfferAndRescind(Scenario):
 
     ``channels`` are offered, and every offer is taken back unless ``rescinded`` is False. ``events`` is how often the
     host signals each channel once it is open. With ``opens``, the driver waits for the host's answer when it opens the
-    channel. With ``one_cpu``, all work is done on one CPU, whose queue frees no channel while it handles a rescind.
+    channel. Unless ``may_fail`` is False, its device may fail to be made, or to be registered. With ``one_cpu``, all
+    work is done on one CPU, whose queue frees no channel while it handles a rescind.
     """
 
     cpus = 1
 
-    def setup(self, channels=1, events=0, opens=False, one_cpu=False, rescinded=True):
-        self.events, self.opens, self.rescinded = events, opens, rescinded
+    def setup(self, channels=1, rescinded=True, events=0, opens=False, may_fail=True, one_cpu=False):
+        self.rescinded, self.events, self.opens = rescinded, events, opens
+        self.luck = (True, False) if may_fail else (True,)
         self.relids = tuple(range(RELID, RELID + channels))
         self.vmbus_channel = Struct("vmbus_channel", capacity=channels, **self.channel_fields())
         self.chn_list = Cell(())
@@ -130,17 +131,20 @@ class OfferAndRescind(Scenario):
 
     def vmbus_process_offer(self, channel):
         yield from self.link(channel)
-        created = yield choose(MAY_FAIL)  # vmbus_device_create: makes the device; may fail
+        created = yield from self.device_create()
         if not created:
             yield from self.create_failed(channel)
             return
-        registered = yield choose(MAY_FAIL)  # vmbus_device_register: looks for its driver; may fail
+        registered = yield choose(self.luck)  # vmbus_device_register: looks for its driver; may fail
         if not registered:
             yield from self.register_failed(channel)
             return
         yield WRITE_ONCE(channel.device, "device")
         yield from self.probe(channel)
         yield from self.end_of_offer(channel)
+
+    def device_create(self):
+        return (yield choose(self.luck))  # vmbus_device_create: makes the device; may fail
 
     def link(self, channel):
         flags = yield spin_lock_irqsave(self.channel_lock)

@@ -30,8 +30,8 @@ from .rescind_strategies import OneQueueRcu
 class OwnRescindQueue(OneQueueRcu):
     """Rescinds, on a queue of their own, wait until no offer is in progress; one that fails stays in progress."""
 
-    def setup(self, channels=1, events=0, opens=False, one_cpu=False, rescinded=True):
-        super().setup(channels, events, opens, one_cpu, rescinded)
+    def setup(self, **parameters):
+        super().setup(**parameters)
         self.rescind_work_queue = WorkQueue(ordered=True)
         self.offer_in_progress = Cell(0)
 

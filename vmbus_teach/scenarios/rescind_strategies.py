@@ -112,8 +112,8 @@ class NeverFreed(LinkedFirst):
 class DelayedFree(LinkedFirst):
     """A channel is freed some time after it has been taken off all lists (Kuznetsov: 10 seconds)."""
 
-    def setup(self, channels=1, events=0, opens=False, one_cpu=False, rescinded=True, delay_us=10_000_000):
-        super().setup(channels, events, opens, one_cpu, rescinded)
+    def setup(self, delay_us=10_000_000, **parameters):
+        super().setup(**parameters)
         self.delay_us = delay_us
 
     def free_channel(self, channel):
