@@ -300,7 +300,7 @@ RESCIND = [
     offer_rescind.AnswersOnFailure,
     offer_rescind.LinkedFirst,
     rescind_strategies.GetPut,
-    rescind_strategies.NeverFreed,
+    rescind_strategies.NeverFree,
     rescind_strategies.DelayedFree,
     rescind_strategies.FlagAndRemove,
     rescind_strategies.GetTooLate,

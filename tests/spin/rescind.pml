@@ -2,7 +2,7 @@
    Without a macro: OfferAndRescind.  With the name of one of its variants: that one.
    ONE_CPU: the channel is freed on the queue that handles the messages.  OPENS: the driver waits for the host.
    KEPT: the host does not take its offer back.  LUCKY: the device can always be made. */
-#if defined(GetPut) || defined(NeverFreed) || defined(DelayedFree) || defined(FlagAndRemove) \
+#if defined(GetPut) || defined(NeverFree) || defined(DelayedFree) || defined(FlagAndRemove) \
     || defined(GetTooLate) || defined(PutFirst)
 #define LinkedFirst
 #endif
@@ -78,7 +78,7 @@ inline get() {
 inline free_channel() {
 #if defined(COUNTED)
     put()
-#elif defined(NeverFreed)
+#elif defined(NeverFree)
     skip
 #elif defined(DelayedFree)
     queue(freeing, release)

@@ -331,6 +331,23 @@ def without(channels, channel):
     return tuple(other for other in channels if other is not channel)
 
 
+class AfterTheLink(OfferAndRescind):
+    """Only those schedules in which the rescind's message comes when the channel has been put on the list."""
+
+    def setup(self, **parameters):
+        super().setup(**parameters)
+        self.linked = {relid: Cell(False) for relid in self.relids}  # nothing of the kernel: our own note
+
+    def list_add(self, channel):
+        yield from super().list_add(channel)
+        relid = yield load(channel.relid)
+        yield WRITE_ONCE(self.linked[relid], True)
+
+    def rescind_message(self, relid):
+        yield smp_cond_load_acquire(self.linked[relid], bool)
+        yield from super().rescind_message(relid)
+
+
 # --- the two bugs that need no new idea ----------------------------------------------------------------
 
 

@@ -7,6 +7,8 @@ is about. Those who proposed them are named; the models are made of a few senten
 from __future__ import annotations
 
 from ..kernel import (
+    READ_ONCE,
+    WRITE_ONCE,
     Kref,
     atomic_inc,
     inside,
@@ -102,7 +104,7 @@ class GetInOpenDrained(GetInOpen, Drained):
     """... and while the channel is taken off the CPU's list, the tasklet is kept from running."""
 
 
-class NeverFreed(LinkedFirst):
+class NeverFree(LinkedFirst):
     """A channel is never freed."""
 
     def free_channel(self, channel):
@@ -247,6 +249,22 @@ class AnswersLast(GetPut):
         yield from self.unlink(channel)
         yield from self.release_relid(channel)
         yield from self.free_channel(channel)
+
+
+class FlagWithoutLock(FlagAndRemove):
+    """The two flags are set and read without the channel's lock."""
+
+    def rescind(self, channel):
+        yield WRITE_ONCE(channel.rescind, True)  # notes that the offer has been taken back
+        offer_done = yield READ_ONCE(channel.offer_done)
+        if offer_done:
+            yield from self.device_unregister(channel)
+
+    def end_of_offer(self, channel):
+        yield WRITE_ONCE(channel.offer_done, True)
+        rescinded = yield READ_ONCE(channel.rescind)
+        if rescinded:
+            yield from self.device_unregister(channel)
 
 
 class AnswersTooOften(OneQueue):
