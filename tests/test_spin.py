@@ -188,6 +188,7 @@ MEANING: dict[str, tuple[str, Outcome | None]] = {
     ),
     "rescind": ("none is asserted", lambda self, s: end_of_channel(self, s)),
     "rescind_queue": ("none is asserted", lambda self, s: end_of_channel(self, s)),
+    "rescind_events": ("assertion", lambda self, s: end_of_channel(self, s)),
     "store_buffer": ("at_end", lambda self, s: (1 + ["new", "old", "no channel"].index(s[self.used]),)),
 }
 
@@ -352,6 +353,11 @@ CASES = [
     Case("rescind", ["GetPut", "LUCKY"], rescind_strategies.GetPut(may_fail=False)),
     *(Case("rescind_queue", [c.__name__], c()) for c in RESCIND_QUEUE),
     *(Case("rescind_queue", [c.__name__, "OPENS"], c(opens=True)) for c in RESCIND_QUEUE),
+    *(
+        Case("rescind_events", [c.__name__, f"EVENTS={events}"], c(events=events, may_fail=False))
+        for c in (rescind_strategies.OneQueue, rescind_strategies.OneQueueDrained, rescind_strategies.OneQueueRcu)
+        for events in (1, 2)
+    ),
     *(Case(model, [c.__name__], c()) for model, scenarios in BY_NAME.items() for c in scenarios),
 ]
 
