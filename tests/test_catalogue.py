@@ -71,6 +71,7 @@ SHORTEST = {
     "OfferAndRescind": (21, 5),
     "OfferAndRescind(one_cpu=True)": (21, 6),
     "OfferAndRescind(rescinded=False)": (14, 3),
+    "AfterTheLink": (24, 6),
     "UnlinksOnFailure": (23, 4),
     "AnswersOnFailure": (23, 4),
     "AnswersOnFailure(one_cpu=True)": (23, 4),

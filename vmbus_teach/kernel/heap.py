@@ -111,6 +111,11 @@ class Object(Shared):
         for name, cell in self.fields.items():
             yield f".{name}", cell
 
+    def workings(self) -> Iterator[Shared]:
+        """What fields that are no cells consist of: how a queue works inside is nothing that a reader asks for."""
+        for field in self.fields.values():
+            yield from (part for _, part in field.parts())
+
     def cell(self, name: str) -> Cell:
         """The field ``name``, to be given a value; an error if it is no cell."""
         field = self.field(name)

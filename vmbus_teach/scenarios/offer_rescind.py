@@ -9,8 +9,8 @@ for the rescind path", February 2015; drivers/hv of that time.)
 ``LinkedFirst``, in which one is left, start the strategies that the thread argues about (``rescind_strategies.py``).
 
 Simplified: the host's answer to a message is there at once, and waking somebody who does not wait yet is not lost. A
-device and its driver are one. All interrupts of channels come on CPU 0. Left out: sub-channels, a failed allocation of
-the channel itself, and the limit of 5 seconds after which vmbus_open gave up in older kernels.
+device and its driver are one. All channels have one target CPU. Left out: sub-channels, a failed allocation of the
+channel itself, and the limit of 5 seconds after which vmbus_open gave up in older kernels.
 """
 
 from __future__ import annotations
@@ -56,31 +56,37 @@ class OfferAndRescind(Scenario):
     """The code of early 2015: offers on the channel's own queue, rescinds on the connection's.
 
     ``channels`` are offered, and every offer is taken back unless ``rescinded`` is False. ``events`` is how often the
-    host signals each channel once it is open. With ``opens``, the driver waits for the host's answer when it opens the
-    channel. Unless ``may_fail`` is False, its device may fail to be made, or to be registered. With ``one_cpu``, all
-    work is done on one CPU, whose queue frees no channel while it handles a rescind.
+    host signals each channel once it is open, and ``target_cpu`` the CPU that it interrupts. With ``opens``, the driver
+    waits for the host's answer when it opens the channel. Unless ``may_fail`` is False, the device may fail to be made,
+    or to be registered.
+
+    CPU 0 gets the messages; the rest of an offer's and of a rescind's work is done on CPU 1. With ``one_cpu``, it is
+    done on CPU 0, too, whose queue frees no channel while it handles a rescind.
     """
 
-    cpus = 1
+    cpus = 2
 
-    def setup(self, channels=1, rescinded=True, events=0, opens=False, may_fail=True, one_cpu=False):
-        self.rescinded, self.events, self.opens = rescinded, events, opens
+    def setup(
+        self, channels=1, rescinded=True, events=0, target_cpu=0, opens=False, may_fail=True, one_cpu=False
+    ):
+        self.rescinded, self.events, self.target_cpu, self.opens = rescinded, events, target_cpu, opens
+        self.offer_cpu = 0 if one_cpu else 1  # where the rest of an offer's work is done
         self.luck = (True, False) if may_fail else (True,)
         self.relids = tuple(range(RELID, RELID + channels))
         self.vmbus_channel = Struct("vmbus_channel", capacity=channels, **self.channel_fields())
         self.chn_list = Cell(())
         self.channel_lock = SpinLock()
-        self.work_queue = WorkQueue(ordered=True)  # the connection's, on the CPU that gets the messages
-        self.freeing_queue = self.work_queue if one_cpu else WorkQueue(ordered=True)  # ... on that of the offers' work
+        self.work_queue = WorkQueue(ordered=True, cpu=0)  # the connection's, on the CPU that gets the messages
+        self.freeing_queue = self.work_queue if one_cpu else WorkQueue(ordered=True, cpu=1)  # the same queue, elsewhere
         self.offers = {relid: Work(self.vmbus_onoffer, relid) for relid in self.relids}
         self.rescinds = {relid: Work(self.vmbus_onoffer_rescind, relid) for relid in self.relids}
         self.taken_back = {relid: Cell(False) for relid in self.relids}  # by the host
         self.relid_released = {relid: Cell(0) for relid in self.relids}  # how often the host was told so
         if events:
-            self.percpu_list = Cell(())  # of CPU 0
+            self.percpu_list = Cell(())  # of the target CPU
             self.event_flags = Cell(0)
             self.event_dpc = Tasklet(self.vmbus_on_event)
-            self.vmbus_isr = self.add_interrupt(self.isr, cpu=0, name="vmbus_isr")
+            self.vmbus_isr = self.add_interrupt(self.isr, cpu=target_cpu, name="vmbus_isr")
 
     def channel_fields(self):
         """What a channel consists of."""
@@ -92,7 +98,7 @@ class OfferAndRescind(Scenario):
             "onchannel_callback": None,
             "lock": inside(SpinLock),
             "open_result": inside(Completion),
-            "controlwq": inside(lambda channel: WorkQueue(ordered=True)),
+            "controlwq": inside(lambda channel: WorkQueue(ordered=True, cpu=self.offer_cpu)),
             "offer_work": inside(lambda channel: Work(self.vmbus_process_offer, channel)),
             "rescind_work": inside(lambda channel: Work(self.vmbus_process_rescind_offer, channel)),
             "release_work": inside(lambda channel: Work(self.release_channel, channel)),
@@ -247,14 +253,14 @@ class OfferAndRescind(Scenario):
                 yield complete(channel.open_result)  # the host answers
             yield wait_for_completion(channel.open_result)  # waits for the host's answer
         if self.events:
-            yield smp_call_function_single(0, self.percpu_channel_enq, channel)
+            yield smp_call_function_single(self.target_cpu, self.percpu_channel_enq, channel)
             yield from self.host_signals(channel)
 
     def host_signals(self, channel):
         relid = yield load(channel.relid)
         for _ in range(self.events):
             yield test_and_set_bit(relid, self.event_flags)  # the host sets the channel's event flag
-            yield raise_irq(self.vmbus_isr)  # ... and interrupts CPU 0, some time
+            yield raise_irq(self.vmbus_isr)  # ... and interrupts the target CPU
 
     def device_unregister(self, channel):
         device = yield xchg(channel.device, None)  # removes the device from its driver
@@ -264,7 +270,7 @@ class OfferAndRescind(Scenario):
 
     def vmbus_close(self, channel):
         if self.events:
-            yield smp_call_function_single(0, self.reset_channel_cb, channel)
+            yield smp_call_function_single(self.target_cpu, self.reset_channel_cb, channel)
 
     def reset_channel_cb(self, channel):
         yield WRITE_ONCE(channel.onchannel_callback, None)
@@ -274,7 +280,7 @@ class OfferAndRescind(Scenario):
         yield WRITE_ONCE(self.percpu_list, (*channels, channel))
 
     def dequeue(self, channel):
-        yield smp_call_function_single(0, self.percpu_channel_deq, channel)  # takes it off CPU 0's list
+        yield smp_call_function_single(self.target_cpu, self.percpu_channel_deq, channel)  # takes it off the list
 
     def percpu_channel_deq(self, channel):
         channels = yield READ_ONCE(self.percpu_list)

@@ -32,7 +32,7 @@ class OwnRescindQueue(OneQueueRcu):
 
     def setup(self, **parameters):
         super().setup(**parameters)
-        self.rescind_work_queue = WorkQueue(ordered=True)
+        self.rescind_work_queue = WorkQueue(ordered=True, cpu=0)
         self.offer_in_progress = Cell(0)
 
     def offer_message(self, relid):

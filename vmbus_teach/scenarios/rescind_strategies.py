@@ -10,6 +10,7 @@ from ..kernel import (
     READ_ONCE,
     WRITE_ONCE,
     Kref,
+    WorkQueue,
     atomic_inc,
     inside,
     kfree,
@@ -23,7 +24,6 @@ from ..kernel import (
     spin_lock_irqsave,
     spin_unlock_irqrestore,
     store,
-    system_wq,
     tasklet_disable,
     tasklet_enable,
     usleep_range,
@@ -117,9 +117,10 @@ class DelayedFree(LinkedFirst):
     def setup(self, delay_us=10_000_000, **parameters):
         super().setup(**parameters)
         self.delay_us = delay_us
+        self.delayed_queue = WorkQueue(cpu=self.offer_cpu)
 
     def free_channel(self, channel):
-        yield queue_work(system_wq, channel.release_work)  # schedule_delayed_work: has it freed later
+        yield queue_work(self.delayed_queue, channel.release_work)  # schedule_delayed_work: has it freed later
 
     def release_channel(self, channel):
         yield usleep_range(self.delay_us, self.delay_us)  # lets the delay go by
@@ -155,6 +156,9 @@ class FlagAndRemove(LinkedFirst):
 
 class OneQueueAlone(OfferAndRescind):
     """Offers and rescinds are done from beginning to end on the connection's queue; nothing else is repaired (Cui)."""
+
+    def setup(self, target_cpu=1, **parameters):
+        super().setup(target_cpu=target_cpu, **parameters)  # not the CPU whose queue removes the channel
 
     def vmbus_onoffer(self, relid):
         channel = yield kzalloc(self.vmbus_channel, relid=relid)
