@@ -43,7 +43,7 @@ def test_a_dangling_entry_needs_no_race():
 
 def test_another_offer_meets_the_dangling_entry():
     """Bug B needs no rescind to be felt: the next offer walks the list."""
-    assert ("vmbus_channel#1.offer_work", "vmbus_channel#0.relid") in used_too_late(
+    assert ("channel#1.offer_work", "channel#0.relid") in used_too_late(
         OfferAndRescind(channels=2, rescinded=False)
     )
 
@@ -51,8 +51,8 @@ def test_another_offer_meets_the_dangling_entry():
 def test_bug_a_is_what_unlinking_leaves():
     """A rescind uses the channel's lock and flags; it does not meet freed memory on the list any more."""
     uses = {what for _, what in used_too_late(UnlinksOnFailure)}
-    assert uses == {f"vmbus_channel#0.{field}" for field in ("lock", "rescind", "offer_done")}
-    assert "vmbus_channel#0.relid" in {what for _, what in used_too_late(OfferAndRescind)}
+    assert uses == {f"channel#0.{field}" for field in ("lock", "rescind", "offer_done")}
+    assert "channel#0.relid" in {what for _, what in used_too_late(OfferAndRescind)}
 
 
 def test_bug_a_needs_two_cpus():
@@ -127,7 +127,7 @@ def test_one_queue_and_an_open():
     """The offer waits for the host, the rescind for the offer; the host has nothing more to say."""
     (message,) = messages(OneQueue(opens=True), "deadlock")
     assert message == (
-        "nobody can go on: offers[7] waits for the completion vmbus_channel#0.open_result; rescinds[7] waits for "
+        "nobody can go on: offers[7] waits for the completion channel#0.open_result; rescinds[7] waits for "
         "offers[7], which work_queue executes now, and it is ordered"
     )
 
@@ -147,7 +147,7 @@ def test_an_offer_that_fails_is_never_counted_down():
 def test_what_is_left_today():
     """A rescind that waits for the driver has a bare pointer; where no device fails to be made, that is enough."""
     assert used_too_late(rescind_queue.CountedDownEarly) == {
-        ("rescinds[7]", f"vmbus_channel#0.{field}") for field in ("rescind", "open_result", "offer_done", "device")
+        ("rescinds[7]", f"channel#0.{field}") for field in ("rescind", "open_result", "offer_done", "device")
     }
     assert explore(rescind_queue.CountedDownEarly(may_fail=False)).ok
 

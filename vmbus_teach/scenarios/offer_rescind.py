@@ -73,7 +73,7 @@ class OfferAndRescind(Scenario):
         self.offer_cpu = 0 if one_cpu else 1  # where the rest of an offer's work is done
         self.luck = (True, False) if may_fail else (True,)
         self.relids = tuple(range(RELID, RELID + channels))
-        self.vmbus_channel = Struct("vmbus_channel", capacity=channels, **self.channel_fields())
+        self.vmbus_channel = Struct("channel", capacity=channels, **self.channel_fields())
         self.chn_list = Cell(())
         self.channel_lock = SpinLock()
         self.work_queue = WorkQueue(ordered=True, cpu=0)  # the connection's, on the CPU that gets the messages
