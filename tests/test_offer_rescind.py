@@ -6,7 +6,7 @@ import pytest
 
 from vmbus_teach import Session, explore
 from vmbus_teach.effort import effort
-from vmbus_teach.scenarios import offer_rescind, rescind_queue, rescind_strategies
+from vmbus_teach.scenarios import offer_rescind, rescind_strategies
 from vmbus_teach.scenarios.offer_rescind import (
     AfterTheLink,
     AnswersOnFailure,
@@ -15,8 +15,64 @@ from vmbus_teach.scenarios.offer_rescind import (
     UnlinksOnFailure,
 )
 from vmbus_teach.scenarios.rescind_in_time import FreedAfterADelay, FreedMeanwhile, FreedWithLastUser, NeverFreedAgain
-from vmbus_teach.scenarios.rescind_strategies import DelayedFree, GetInOpen, GetPut, OneQueue, OneQueueRcu
+from vmbus_teach.scenarios.rescind_queue import (
+    CountedDownAlways,
+    CountedDownEarly,
+    OwnRescindQueue,
+    Referenced,
+    WokenTooLate,
+)
+from vmbus_teach.scenarios.rescind_strategies import (
+    DelayedFree,
+    FlagAndRemove,
+    GetInOpen,
+    GetPut,
+    NeverFree,
+    OneQueue,
+    OneQueueRcu,
+)
 from vmbus_teach.timed import Costs, exponential, poisson, simulate, simulate_many
+
+#: Further cases than those of the catalogue: the kinds of failure, and steps and switches of the shortest schedule.
+VARIANTS = [
+    (OfferAndRescind(one_cpu=True), "at_end, use-after-free", (21, 6)),
+    (OfferAndRescind(rescinded=False), "at_end", (14, 3)),
+    (UnlinksOnFailure(rescinded=False), "holds", None),
+    (AnswersOnFailure(one_cpu=True), "at_end", (23, 4)),
+    (LinkedFirst(one_cpu=True), "holds", None),
+    (LinkedFirst(events=1), "use-after-free", (34, 8)),
+    (LinkedFirst(events=1, one_cpu=True), "holds", None),
+    (LinkedFirst(opens=True), "deadlock, use-after-free", (27, 4)),
+    (GetPut(), "holds", None),
+    (GetPut(channels=2, may_fail=False), "holds", None),
+    (GetPut(opens=True), "deadlock", (29, 4)),
+    (GetInOpen(), "holds", None),
+    (NeverFree(), "leak", (23, 4)),
+    (DelayedFree(events=1), "use-after-free", (35, 8)),
+    (FlagAndRemove(one_cpu=True), "holds", None),
+    (FlagAndRemove(events=1), "use-after-free", (34, 8)),
+    (FlagAndRemove(events=1, one_cpu=True), "holds", None),
+    (OneQueue(opens=True), "deadlock", (16, 2)),
+    (OneQueue(events=1), "use-after-free", (50, 12)),
+    (OneQueue(events=1, target_cpu=0), "holds", None),
+    (OwnRescindQueue(may_fail=False), "holds", None),
+    (OwnRescindQueue(opens=True, may_fail=False), "deadlock", (18, 3)),
+    (CountedDownAlways(), "holds", None),
+    (CountedDownEarly(), "use-after-free", (29, 6)),
+    (CountedDownEarly(opens=True, may_fail=False), "holds", None),
+    (Referenced(), "holds", None),
+    (WokenTooLate(), "holds", None),
+]
+
+
+@pytest.mark.parametrize(("scenario", "expected", "shortest"), VARIANTS, ids=[str(case[0]) for case in VARIANTS])
+def test_variants(scenario, expected, shortest):
+    """With other parameters: searched completely, with these kinds of failure, shown in a schedule of this length."""
+    result = explore(scenario)
+    assert result.complete
+    assert (", ".join(sorted({failure.kind for failure in result.failures})) or "holds") == expected
+    schedules = [(len(failure.schedule), failure.schedule.switches) for failure in result.failures]
+    assert (schedules[0] if schedules else None) == shortest
 
 
 def messages(scenario, kind):
@@ -92,7 +148,7 @@ STRATEGIES = [
     rescind_strategies.OneQueue,
     rescind_strategies.OneQueueDrained,
     rescind_strategies.OneQueueRcu,
-    rescind_queue.Referenced,
+    Referenced,
 ]
 
 
@@ -134,25 +190,25 @@ def test_one_queue_and_an_open():
 
 def test_a_count_that_is_held_for_too_long():
     """On its own queue the rescind can start, and still waits for the offer that it should wake."""
-    (message,) = messages(rescind_queue.CountedDownAlways(opens=True), "deadlock")
+    (message,) = messages(CountedDownAlways(opens=True), "deadlock")
     assert "rescinds[7] waits for offer_in_progress to change, which is 1" in message
 
 
 def test_an_offer_that_fails_is_never_counted_down():
     """The first version forgot that: then the rescind of that channel waits for ever, whatever its driver does."""
-    (message,) = messages(rescind_queue.OwnRescindQueue, "deadlock")
+    (message,) = messages(OwnRescindQueue, "deadlock")
     assert message == "nobody can go on: rescinds[7] waits for offer_in_progress to change, which is 1"
 
 
 def test_what_is_left_today():
     """A rescind that waits for the driver has a bare pointer; where no device fails to be made, that is enough."""
-    assert used_too_late(rescind_queue.CountedDownEarly) == {
+    assert used_too_late(CountedDownEarly) == {
         ("rescinds[7]", f"channel#0.{field}") for field in ("rescind", "open_result", "offer_done", "device")
     }
-    assert explore(rescind_queue.CountedDownEarly(may_fail=False)).ok
+    assert explore(CountedDownEarly(may_fail=False)).ok
 
 
-@pytest.mark.parametrize("scenario", [GetPut, OneQueue, OneQueueRcu, rescind_queue.Referenced])
+@pytest.mark.parametrize("scenario", [GetPut, OneQueue, OneQueueRcu, Referenced])
 def test_two_channels(scenario):
     """What is right for one channel is right for two."""
     assert explore(scenario(channels=2)).ok

@@ -59,9 +59,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 def find(word: str) -> list[Path | Entry]:
     """The notebook or the scenarios that a word of the command line stands for."""
-    known: dict[str, Entry] = {}
-    for entry in catalogue():
-        known.setdefault(entry.scenario.__name__, entry)  # where it is there with several parameters: the first
+    known = {entry.scenario.__name__: entry for entry in catalogue()}
     if word == CATALOGUE:
         return list(known.values())
     if word in known:
