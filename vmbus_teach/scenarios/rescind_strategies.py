@@ -71,10 +71,10 @@ class GetPut(LinkedFirst):
 
 
 class GetInOpen(GetPut):
-    """The reference for interrupts is got when the channel is opened and put when it is closed (Cui)."""
+    """The reference for interrupts is got when the channel is opened, put when it is closed (Cui)."""
 
     def vmbus_open(self, channel):
-        yield kref_get(channel.refs)  # this work has one
+        yield kref_get(channel.refs)  # the list has one, until a rescind whose work comes after this
         yield from super().vmbus_open(channel)
 
     def vmbus_close(self, channel):
