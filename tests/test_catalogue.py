@@ -85,6 +85,7 @@ SHORTEST = {
     "OwnRescindQueue": (21, 4),
     "CountedDownAlways": (18, 3),
     "CountedDownEarly": (29, 6),
+    "OwnAddQueue": (31, 6),
     "GetTooLate": (26, 5),
     "GetUnlessZeroTooLate": (30, 6),
     "PutFirst": (21, 4),

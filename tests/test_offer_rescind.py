@@ -18,6 +18,8 @@ from vmbus_teach.scenarios.rescind_in_time import FreedAfterADelay, FreedMeanwhi
 from vmbus_teach.scenarios.rescind_queue import (
     CountedDownAlways,
     CountedDownEarly,
+    OwnAddQueue,
+    OwnAddQueueReferenced,
     OwnRescindQueue,
     Referenced,
     WokenTooLate,
@@ -60,7 +62,11 @@ VARIANTS = [
     (CountedDownAlways(), "holds", None),
     (CountedDownEarly(), "use-after-free", (29, 6)),
     (CountedDownEarly(opens=True, may_fail=False), "holds", None),
+    (CountedDownEarly(channels=2, opens=True, may_fail=False), "deadlock", (24, 3)),
+    (OwnAddQueue(channels=2, opens=True, may_fail=False), "holds", None),
     (Referenced(), "holds", None),
+    (Referenced(channels=2, opens=True, may_fail=False), "deadlock", (24, 3)),
+    (OwnAddQueueReferenced(channels=2, opens=True), "holds", None),
     (WokenTooLate(), "holds", None),
 ]
 
@@ -148,7 +154,7 @@ STRATEGIES = [
     rescind_strategies.OneQueue,
     rescind_strategies.OneQueueDrained,
     rescind_strategies.OneQueueRcu,
-    Referenced,
+    OwnAddQueueReferenced,
 ]
 
 
@@ -194,6 +200,13 @@ def test_a_count_that_is_held_for_too_long():
     assert "rescinds[7] waits for offer_in_progress to change, which is 1" in message
 
 
+def test_an_offer_that_waits_behind_a_driver():
+    """Counted when its message came, not yet begun: the rescind that could wake the driver waits for it."""
+    (message,) = messages(CountedDownEarly(channels=2, opens=True, may_fail=False), "deadlock")
+    assert "offers[8] waits for offers[7], which work_queue executes now" in message
+    assert "rescinds[7] waits for offer_in_progress to change, which is 1" in message
+
+
 def test_an_offer_that_fails_is_never_counted_down():
     """The first version forgot that: then the rescind of that channel waits for ever, whatever its driver does."""
     (message,) = messages(OwnRescindQueue, "deadlock")
@@ -202,10 +215,11 @@ def test_an_offer_that_fails_is_never_counted_down():
 
 def test_what_is_left_today():
     """A rescind that waits for the driver has a bare pointer; where no device fails to be made, that is enough."""
-    assert used_too_late(CountedDownEarly) == {
-        ("rescinds[7]", f"channel#0.{field}") for field in ("rescind", "open_result", "offer_done", "device")
-    }
-    assert explore(CountedDownEarly(may_fail=False)).ok
+    for scenario in (CountedDownEarly, OwnAddQueue):
+        assert used_too_late(scenario) == {
+            ("rescinds[7]", f"channel#0.{field}") for field in ("rescind", "open_result", "offer_done", "device")
+        }
+        assert explore(scenario(may_fail=False)).ok
 
 
 @pytest.mark.parametrize("scenario", [GetPut, OneQueue, OneQueueRcu, Referenced])

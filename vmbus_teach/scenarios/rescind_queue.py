@@ -3,8 +3,8 @@
 (Sources: 54a66265d675, as in its backport f3ad7fdb1e21 to LIS/lis-next, and 6f3d791f3006, both of 2017; the comment in
 vmbus_process_offer that 37c2578c0c40 added; vmbus_onoffer_rescind in drivers/hv/channel_mgmt.c, Linux 6.1.)
 
-Simplified: the kernel protects the list by a mutex here. Since 37c2578c0c40 a driver is no longer called on the queue
-of offers either.
+Simplified: the kernel protects the list by a mutex here, and 37c2578c0c40 has another queue for sub-channels, which are
+left out.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..kernel import (
     inside,
     kref_get,
     kref_put,
+    kzalloc,
     queue_work,
     smp_cond_load_relaxed,
 )
@@ -102,6 +103,22 @@ class CountedDownEarly(OwnRescindQueue):
             yield from self.vmbus_process_rescind_offer(channel)
 
 
+class OwnAddQueue(CountedDownEarly):
+    """... and the device is added on a queue of its own, so that no offer waits behind a driver (37c2578c0c40)."""
+
+    def setup(self, **parameters):
+        super().setup(**parameters)
+        self.handle_primary_chan_wq = WorkQueue(ordered=True, cpu=0)
+
+    def vmbus_onoffer(self, relid):
+        channel = yield kzalloc(self.vmbus_channel, relid=relid)
+        yield from super().link(channel)
+        yield queue_work(self.handle_primary_chan_wq, channel.offer_work)  # leaves the device to another queue
+
+    def link(self, channel):
+        yield from ()  # done, when the device is added
+
+
 class Referenced(CountedDownEarly):
     """... and a rescind gets a reference when it finds the channel: our repair, not the kernel's."""
 
@@ -119,6 +136,10 @@ class Referenced(CountedDownEarly):
         last = yield kref_put(channel.refs)
         if last:
             yield from super().free_channel(channel)
+
+
+class OwnAddQueueReferenced(Referenced, OwnAddQueue):
+    """The same repair of what is there since 37c2578c0c40."""
 
 
 # --- plausible, and what becomes of it -------------------------------------------------------------------
