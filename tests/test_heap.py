@@ -3,18 +3,29 @@
 from dataclasses import dataclass
 
 import pytest
-from by_hand import after, check, failures, outcomes, the_failure
+from by_hand import after, blocked, check, failures, outcomes, the_failure
 
 from vmbus_teach import Scenario, explore, thread
 from vmbus_teach.kernel import (
     READ_ONCE,
     WRITE_ONCE,
     Cell,
+    Completion,
     ModelError,
+    SpinLock,
     Struct,
+    Work,
+    WorkQueue,
     atomic_inc,
+    complete,
+    inside,
     kfree,
     kzalloc,
+    queue_work,
+    schedule_work,
+    spin_lock,
+    spin_unlock,
+    wait_for_completion,
 )
 
 
@@ -162,6 +173,162 @@ def test_objects_that_were_never_allocated(operation, message):
             yield operation(self)
 
     assert the_failure(Never, "error") == message
+
+
+# --- what lies inside an object ---------------------------------------------------------------------
+
+
+class Locked(Heap):
+    """Each channel has a lock and a completion of its own."""
+
+    def setup(self):
+        super().setup()
+        self.channel = Struct("channel", relid=0, lock=inside(SpinLock), ready=inside(Completion))
+        self.object = self.channel.new(relid=7)
+
+
+def test_each_object_has_its_own_lock():
+    """One is taken while the other one is held."""
+
+    class Two(Locked):
+        @thread()
+        def t(self):
+            other = yield kzalloc(self.channel, relid=8)
+            yield spin_lock(self.object.lock)
+            yield spin_lock(other.lock)
+            yield spin_unlock(other.lock)
+            yield spin_unlock(self.object.lock)
+            yield kfree(other)
+
+    check(Two, "t*6")
+    assert ("channel#1.lock", "free", "held by t") in after(Two, "t*3").trace[2].changes
+
+
+def test_what_lies_inside_is_freed_with_the_object():
+    """To lock, to unlock, or to complete is to use the object."""
+
+    class Frees(Locked):
+        def setup(self):
+            super().setup()
+            self.pointer = Cell(self.object)
+
+        @thread()
+        def t(self):
+            yield spin_lock(self.object.lock)
+            yield kfree(self.object)
+            yield spin_unlock(self.object.lock)
+
+    class Completes(Locked):
+        @thread()
+        def t(self):
+            yield kfree(self.object)
+            yield complete(self.object.ready)
+
+    assert the_failure(Frees, "use-after-free") == "t uses channel#0.lock after it freed channel#0"
+    assert the_failure(Completes, "use-after-free") == "t uses channel#0.ready after it freed channel#0"
+
+
+def test_who_waits_for_what_is_freed():
+    """Who sleeps for a completion inside an object looks at it once more, whenever it is freed."""
+
+    class Waits(Locked):
+        @thread()
+        def owner(self):
+            yield kfree(self.object)
+
+        @thread()
+        def other(self):
+            yield wait_for_completion(self.object.ready)
+
+    check(Waits, "owner other", ok=False)
+    assert blocked(Waits) == {"other": "waits for the completion channel#0.ready"}
+    assert the_failure(Waits, "use-after-free") == "other uses channel#0.ready after owner freed channel#0"
+
+
+class Worked(Heap):
+    """A channel with a work item, whose program is given the channel, and with a queue of its own."""
+
+    def setup(self):
+        super().setup()
+        self.channel = Struct(
+            "channel",
+            relid=0,
+            work=inside(lambda channel: Work(self.release, channel)),
+            queue=inside(lambda channel: WorkQueue(ordered=True)),
+        )
+
+    def release(self, channel):
+        yield WRITE_ONCE(self.seen, channel.name)
+        yield kfree(channel)
+
+
+def test_a_work_item_is_given_its_object():
+    """Each object's item works on that object, and may free it."""
+
+    class Second(Worked):
+        @thread()
+        def t(self):
+            one = yield kzalloc(self.channel)
+            two = yield kzalloc(self.channel)
+            yield kfree(one)
+            yield schedule_work(two.work)
+
+    check(Second, "t*4 channel#1.work*3", outcomes={"channel#1"})
+    assert str(after(Second, "t*4").choices()[-1]) == "channel#1.work: a worker starts channel#1.work"
+
+
+def test_a_queue_inside_an_object():
+    """What waits there is shown by the name of the object."""
+
+    class Queues(Worked):
+        @thread()
+        def t(self):
+            channel = yield kzalloc(self.channel)
+            yield queue_work(channel.queue, channel.work)
+
+    check(Queues, "t*2 channel#0.work*3", outcomes={"channel#0"})
+    assert ("channel#0.work", "not pending", "pending on channel#0.queue") in after(Queues, "t*2").trace[1].changes
+
+
+def test_an_item_that_waits_in_freed_memory():
+    """A worker that takes it up uses freed memory."""
+
+    class FreesFirst(Worked):
+        @thread()
+        def t(self):
+            channel = yield kzalloc(self.channel)
+            yield schedule_work(channel.work)
+            yield kfree(channel)
+
+    assert ("use-after-free", "channel#0.work uses channel#0.work after t freed channel#0") in failures(FreesFirst)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lock": lambda: inside(3)}, "inside(3): give a class, or a function of the object: inside(SpinLock)"),
+        ({"lock": lambda: inside(lambda channel: 3)}, "makes 3, which cannot lie in an object"),
+    ],
+)
+def test_what_cannot_lie_inside(fields, message):
+    """A number is a field as it is; inside() is for what the kernel makes."""
+    with pytest.raises(ModelError) as error:
+        Struct("channel", **{name: make() for name, make in fields.items()})
+    assert message in str(error.value)
+
+
+def test_a_lock_is_given_no_value():
+    """Neither at the start nor at allocation."""
+
+    class Bad(Locked):
+        @thread()
+        def t(self):
+            yield kzalloc(self.channel, lock=1)
+
+    with pytest.raises(ModelError, match=r"channel#1\.lock is a SpinLock, which lies in each channel and has no value"):
+        explore(Bad)
+    with pytest.raises(ModelError, match=r"channel#0\.lock is a SpinLock"):
+        Struct("channel", lock=inside(SpinLock)).new(lock=1)
 
 
 # --- leaks --------------------------------------------------------------------------------------

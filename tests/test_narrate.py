@@ -16,6 +16,8 @@ from vmbus_teach.kernel import (
     xchg,
 )
 from vmbus_teach.scenarios.classics import AbBa, Increments, LockInHandler
+from vmbus_teach.scenarios.rescind_queue import OwnRescindQueue
+from vmbus_teach.scenarios.rescind_strategies import OneQueue
 
 
 def told(scenario, number=0):
@@ -54,6 +56,8 @@ def test_an_interruption_is_told():
 def test_a_deadlock_is_no_pattern_by_itself():
     """Two locks in opposite orders are told as they are; nothing is called a lost wake-up."""
     assert "This is" not in told(AbBa)
+    assert "This is" not in told(OwnRescindQueue)  # a count that was changed before, but never to what it waits for
+    assert "This is" not in told(OneQueue(opens=True))  # work that is queued behind other work waits for no signal
 
 
 class LostWakeup(Scenario):

@@ -1,8 +1,9 @@
 """The engine agrees with Spin: models of the same races, written by hand for another checker.
 
 Each model in tests/spin prints the outcome of every complete schedule and "deadlock" where nobody
-can go on, and asserts its property. Spin searches it without any reduction; the outcomes and the
-failures that it finds must be the ones that `explore` finds.
+can go on, and asserts its property (or, where it has several, prints "failure" and the kind). Spin
+searches it without any reduction; the outcomes and the failures that it finds must be the ones that
+`explore` finds.
 """
 
 import shutil
@@ -35,6 +36,9 @@ from vmbus_teach.scenarios import (
     array_ordering,
     classics,
     global_array,
+    offer_rescind,
+    rescind_queue,
+    rescind_strategies,
     retarget,
     ring,
     synic,
@@ -65,6 +69,7 @@ def ask_spin(model: str, macros: list[str], kind: str, folder: Path) -> Found:
     assert not any("Search not completed" in line or "depth too small" in line for line in lines)
     said = [line.split() for line in lines if line.strip()]
     failures = {"deadlock"} if ["deadlock"] in said else set()
+    failures |= {words[1] for words in said if words[0] == "failure"}
     if any("assertion violated" in line for line in lines):
         failures.add(kind)
     return Found(failures, {tuple(map(int, words[1:])) for words in said if words[0] == "outcome"})
@@ -158,6 +163,12 @@ class Case(NamedTuple):
     scenario: Scenario
 
 
+def end_of_channel(self: Any, s: Any) -> tuple[int, ...]:
+    """How often the host was told that the relid is free again, and whether the channel is listed, and freed."""
+    told = s[self.relid_released[offer_rescind.RELID]]
+    return (told, len(s[self.chn_list]), isinstance(s[self.vmbus_channel.objects[0]], Freed))
+
+
 #: For each model: what a violated assertion is called here, and the outcome that it prints.
 MEANING: dict[str, tuple[str, Outcome | None]] = {
     "increments": ("at_end", lambda self, s: (s[self.count],)),
@@ -180,6 +191,9 @@ MEANING: dict[str, tuple[str, Outcome | None]] = {
         "at_end",
         lambda self, s: (s[self.r1] == array_forbids.RELID, s[self.channels[array_forbids.RELID]] is not None),
     ),
+    "rescind": ("none is asserted", lambda self, s: end_of_channel(self, s)),
+    "rescind_queue": ("none is asserted", lambda self, s: end_of_channel(self, s)),
+    "rescind_events": ("assertion", lambda self, s: end_of_channel(self, s)),
     "store_buffer": ("at_end", lambda self, s: (1 + ["new", "old", "no channel"].index(s[self.used]),)),
 }
 
@@ -286,6 +300,34 @@ BY_NAME = {
     ],
 }
 
+RESCIND = [
+    offer_rescind.OfferAndRescind,
+    offer_rescind.UnlinksOnFailure,
+    offer_rescind.AnswersOnFailure,
+    offer_rescind.LinkedFirst,
+    rescind_strategies.GetPut,
+    rescind_strategies.NeverFree,
+    rescind_strategies.DelayedFree,
+    rescind_strategies.FlagAndRemove,
+    rescind_strategies.GetTooLate,
+    rescind_strategies.PutFirst,
+]
+
+RESCIND_QUEUE = [
+    rescind_strategies.OneQueueAlone,
+    rescind_strategies.OneQueue,
+    rescind_strategies.OneQueueRcu,
+    rescind_strategies.AnswersTooOften,
+    rescind_queue.OwnRescindQueue,
+    rescind_queue.CountedDownAlways,
+    rescind_queue.CountedDownEarly,
+    rescind_queue.Referenced,
+    rescind_queue.CountedDownTooEarly,
+    rescind_queue.WokenTooLate,
+    rescind_queue.ReferencedTooLate,
+    rescind_queue.NotWaitedForProbe,
+]
+
 CASES = [
     *(
         Case("increments", [f"T={threads}", f"N={times}"], classics.Increments(threads=threads, times=times))
@@ -309,6 +351,18 @@ CASES = [
     *(Case("retarget", [c.__name__, f"MESSAGES={m}"], c(messages=m)) for c in RETARGET for m in (1, 2)),
     *(Case("channel_removal", [c.__name__], c(removal_cpu=1)) for c in REMOVAL),
     *(Case("channel_removal", [c.__name__, "SAME_CPU"], c(removal_cpu=0)) for c in REMOVAL),
+    *(Case("rescind", [c.__name__], c()) for c in RESCIND),
+    *(Case("rescind", [c.__name__, "ONE_CPU"], c(one_cpu=True)) for c in RESCIND),
+    *(Case("rescind", [c.__name__, "OPENS"], c(opens=True)) for c in RESCIND),
+    *(Case("rescind", [c.__name__, "KEPT"], c(rescinded=False)) for c in RESCIND),
+    Case("rescind", ["GetPut", "LUCKY"], rescind_strategies.GetPut(may_fail=False)),
+    *(Case("rescind_queue", [c.__name__], c()) for c in RESCIND_QUEUE),
+    *(Case("rescind_queue", [c.__name__, "OPENS"], c(opens=True)) for c in RESCIND_QUEUE),
+    *(
+        Case("rescind_events", [c.__name__, f"EVENTS={events}"], c(events=events, may_fail=False))
+        for c in (rescind_strategies.OneQueue, rescind_strategies.OneQueueDrained, rescind_strategies.OneQueueRcu)
+        for events in (1, 2)
+    ),
     *(Case(model, [c.__name__], c()) for model, scenarios in BY_NAME.items() for c in scenarios),
 ]
 

@@ -25,6 +25,7 @@ from .kernel.cpu import Cpu, Level
 from .kernel.heap import Object, Struct
 from .kernel.interrupts import Interrupt
 from .kernel.locks import Lock
+from .kernel.work import WorkQueue, system_wq
 from .machine import Machine
 from .outcome import Blocked, Fault, Move
 from .schedule import digest
@@ -68,6 +69,7 @@ class Document:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._lanes, self._lane_of = _lanes(machine)
+        self._homes = [self._home(context) for context in machine.contexts]
         self._shared = {shared: number for number, shared in enumerate(machine.shared)}
         self._texts, self._listings, self._positions, self._faults = Table(), Table(), Table(), Table()
         self._values: list[list[Any]] = [[] for _ in machine.shared]
@@ -209,8 +211,9 @@ class Document:
         entry["touches"] = [self._shared[shared] for shared in operation.touches() if shared in self._shared]
         if resumed:
             entry["resumed"] = True
-        if position.cpu is not None:
-            entry["lane"] = self._lane_of[position.cpu]
+        cpu = position.cpu or (self.machine.contexts[index].cpu if self._homes[index] == NOBODY else None)
+        if cpu is not None:
+            entry["lane"] = self._lane_of[cpu]
         return self._positions.number(key, entry)
 
     def _listing(self, place: Place) -> int:
@@ -328,8 +331,15 @@ class Document:
         return content
 
     def _context(self, context: Context) -> dict[str, Any]:
-        lane = NOBODY if context.cpu is None and context.kind != "host" else self._lane_of[context.cpu]
+        lane = self._homes[self.machine.context_index[context]]
         return {"name": context.name, "kind": context.kind, "lane": lane}
+
+    def _home(self, context: Context) -> int:
+        """Where a context is while it does nothing: nowhere, if a CPU is given to it each time."""
+        queues = [s for s in self.machine.shared if isinstance(s, WorkQueue) and s is not system_wq]
+        if context.kind == "work" and queues and all(queue.cpu is not None for queue in queues):
+            return NOBODY
+        return NOBODY if context.cpu is None and context.kind != "host" else self._lane_of[context.cpu]
 
     def _piece(self, shared: Shared) -> dict[str, Any]:
         piece: dict[str, Any] = {"name": shared.name, "kind": _kind(shared, self.machine)}

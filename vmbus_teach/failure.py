@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .graph import FaultKey, Graph
+from .kernel.base import Context
+from .machine import Machine
 from .narrate import LONG, count, story
 from .outcome import Blocked
-from .patterns import name_pattern
+from .patterns import Waits, name_pattern
 from .scenario import Scenario
 from .schedule import Schedule
 from .session import Session, TraceStep
@@ -48,12 +50,17 @@ class Failure:
     def _pattern(self) -> str | None:
         """The name of the pattern that the schedule shows, if there is one."""
         session = Session(self.scenario)
-        session.replay(Schedule(self.schedule.steps))
+        states: list[int] = []
+        for word in self.schedule.steps:
+            session.step(word)
+            states.append(session.number)
         machine, state = session.machine, session.number
         waiting = [
-            (str(context), operation)
+            Waits(str(context), position.operation, _open_before(machine, context, states))
             for context, outcome in machine.moves(state)
-            if isinstance(outcome, Blocked) and (operation := machine.operation(state, context))
+            if isinstance(outcome, Blocked)
+            and (position := machine.position(state, machine.context_index[context]))
+            and position.node  # it has begun: who is not even let in waits for no signal
         ]
         failed = [p for p in (*machine.invariants, *machine.at_ends) if p.answer(state) in session.failures]
         about = {shared for p in failed for shared in p.reads()}
@@ -77,3 +84,17 @@ class Failure:
         if len(self.schedule) > LONG:
             return f"To replay it, where failure is this one: Session({self.scenario}).replay(failure.schedule)"
         return f'To replay it: Session({self.scenario}).replay("{self.schedule}")'
+
+
+def _open_before(machine: Machine, context: Context, states: list[int]) -> list[int]:
+    """After which steps a context, which waits at the end, could have gone on if it had been there already."""
+    index = machine.context_index[context]
+    shift = machine.place_shift[index]
+    there = states[-1] >> shift & machine.field
+    found = []
+    for number, state in enumerate(states):
+        place = state >> shift & machine.field
+        moved = state + (there - place << shift)
+        if place != there and not isinstance(machine.steps[index][there].outcome(moved), Blocked):
+            found.append(number)
+    return found

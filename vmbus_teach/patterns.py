@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .kernel.base import Operation, Shared
 from .kernel.locks import Lock
@@ -10,11 +10,16 @@ from .session import TraceStep
 
 Trace = tuple[TraceStep, ...]
 
-#: The contexts that cannot go on at the end, each with the operation that it waits in.
-Waiting = list[tuple[str, Operation]]
+
+class Waits(NamedTuple):
+    """A context that cannot go on at the end, and the operation that it waits in."""
+
+    context: str
+    operation: Operation
+    open_before: list[int]  # after which steps it could have gone on, if it had been there already
 
 
-def name_pattern(kind: str, trace: Trace, waiting: Waiting, about: set[Shared]) -> str | None:
+def name_pattern(kind: str, trace: Trace, waiting: list[Waits], about: set[Shared]) -> str | None:
     """A phrase such as "a lost update: ..."; None where no pattern fits. Never a guess beyond the trace.
 
     ``about`` is what the property that failed looks at: an update of something else explains nothing.
@@ -87,11 +92,12 @@ def _lost_update(trace: Trace, about: set[Shared]) -> str | None:
     return None
 
 
-def _lost_wakeup(trace: Trace, waiting: Waiting) -> str | None:
+def _lost_wakeup(trace: Trace, waiting: list[Waits]) -> str | None:
     """Somebody waits for a signal that was given, and taken back, before the waiting began."""
-    for context, operation in waiting:
+    for context, operation, open_before in waiting:
         for thing in operation.touches():
-            given = [s for s in trace if s.choice.context != context and _changed(s, thing)]
+            steps = [trace[number] for number in open_before]
+            given = [s for s in steps if s.choice.context != context and _changed(s, thing)]
             if given and not isinstance(thing, Lock):
                 return (
                     f"a lost wake-up: {given[-1].choice.context} changed {thing!r} before {context} waited for it, "

@@ -27,6 +27,7 @@ from typing import Any, Protocol, TypeVar
 from .kernel import EVERYWHERE
 from .kernel.base import Context, Fixed, ModelError, Program, Shared, show
 from .kernel.cpu import Cpu
+from .kernel.heap import Object
 from .kernel.interrupts import Interrupt
 from .kernel.time import Traffic
 from .source import in_words
@@ -242,7 +243,8 @@ class Scenario(Fixed):
         for name, value in vars(self).items():
             if name not in _ENGINE:
                 _collect(name, value, found)
-        cast.named = [shared for shared in found.values() if not isinstance(shared, Interrupt | Traffic)]
+        workings = {part for thing in found.values() if isinstance(thing, Object) for part in thing.workings()}
+        cast.named = [s for s in found.values() if not isinstance(s, Interrupt | Traffic) and s not in workings]
         for line in self._interrupts.values():
             _collect(line.name, line, found)
         for shared in (*EVERYWHERE, *cast.cpus):

@@ -34,7 +34,7 @@ class TraceStep:
     ``changes`` lists (name, before, after), in words; ``result`` is what the operation gave to the
     program. An operation that has to wait takes two steps: in the first it begins, and ``waits`` says
     what for; the second is ``resumed``. ``next`` is what the context would do next, "" if nothing; ``stuck`` says that
-    it has to wait with that.
+    it has to wait with that. ``starts``: no operation of a program, but the start of one (an interrupt arrives).
     """
 
     choice: Choice
@@ -48,6 +48,7 @@ class TraceStep:
     resumed: bool = False
     next: str = ""
     stuck: bool = False
+    starts: bool = False
 
 
 class Session:
@@ -152,6 +153,7 @@ class Session:
             position.phase > 0,
             about_to(self.machine.position(after, index)),
             move.fault is None and self._blocked(after, index) is not None,
+            position.node is None,
         )
         self._steps[self._at :] = [step]
         self._states[self._at + 1 :] = [after]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..kernel.base import Now, Operation
-from ..kernel.heap import UNUSED, Freed
+from ..kernel.heap import check_in_use
 from .step_check import StepCheck
 
 
@@ -12,12 +12,4 @@ class FreedMemory(StepCheck):
 
     def before(self, now: Now, operation: Operation) -> None:
         for shared in operation.touches():
-            thing = shared.owner
-            if thing is None:
-                continue
-            value = now[thing]
-            if isinstance(value, Freed):
-                who = "it" if value.by is now.context else value.by
-                now.fail("use-after-free", f"{now.context} uses {shared!r} after {who} freed {thing!r}")
-            if value == UNUSED:
-                now.fail("error", f"{now.context} uses {shared!r}, but {thing!r} was never allocated")
+            check_in_use(now, shared)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..kernel.base import Shared
 from ..kernel.heap import ALLOCATED, Object
 from ..kernel.memory import Cell
 from ..outcome import Fault
@@ -34,7 +35,7 @@ def leaks(machine: Machine, state: int) -> list[Fault]:
 def _reachable(machine: Machine, state: int) -> set[Object]:
     """The objects that a cell outside the heap leads to, directly or through fields of allocated objects."""
     found: set[Object] = set()
-    todo = [s for s in machine.shared if isinstance(s, Cell) and s.owner is None]
+    todo: list[Shared] = [s for s in machine.shared if isinstance(s, Cell) and s.owner is None]
     while todo:
         for thing in _objects(machine.value(state, todo.pop())):
             if thing not in found and machine.value(state, thing) == ALLOCATED:

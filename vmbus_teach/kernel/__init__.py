@@ -25,7 +25,7 @@ from .cpu import (
     preempt_disable,
     preempt_enable,
 )
-from .heap import Object, Struct, kfree, kzalloc
+from .heap import Object, Struct, inside, kfree, kzalloc
 from .interrupts import (
     Interrupt,
     Tasklet,
@@ -36,6 +36,7 @@ from .interrupts import (
     tasklet_enable,
     tasklet_schedule,
 )
+from .kref import Kref, kref_get, kref_get_unless_zero, kref_put
 from .locks import (
     Mutex,
     RawSpinLock,

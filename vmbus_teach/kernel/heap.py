@@ -4,12 +4,18 @@
     channel = yield kzalloc(self.vmbus_channel, relid=7)                   # in a program
     relid = yield READ_ONCE(channel.relid)
 
+A field is a cell, or, with ``inside``, another kernel object that lies there: a lock, a work item.
+
+    Struct("vmbus_channel", lock=inside(SpinLock), work=inside(lambda channel: Work(self.release, channel)))
+
 Memory is never handed out twice, so that every use of freed memory is seen as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .base import Context, ModelError, Now, Operation, Shared, show
@@ -24,11 +30,38 @@ class Freed(NamedTuple):
     by: Context
 
 
+@dataclass(frozen=True)
+class inside:
+    """A field of a ``Struct`` that is no cell: each object has its own, which is freed with it.
+
+    ``make`` is a class (``inside(SpinLock)``), or a function of the object that the field lies in.
+    """
+
+    make: Callable[..., Shared]
+
+    def __post_init__(self) -> None:
+        if not callable(self.make):
+            raise ModelError(
+                f"inside({show(self.make)}): give a class, or a function of the object: inside(SpinLock), "
+                "inside(lambda channel: Work(self.release, channel))."
+            )
+
+    def made_for(self, thing: Object) -> Shared:
+        """What lies in this object. Raises ModelError if nothing of the kernel comes out."""
+        made = self.make() if inspect.isclass(self.make) else self.make(thing)
+        if not isinstance(made, Shared) or isinstance(made, Object):
+            raise ModelError(
+                f"inside({show(self.make)}) makes {show(made)}, which cannot lie in an object: it is no lock, work "
+                "item or the like. A field with a plain value is written without inside(...)."
+            )
+        return made
+
+
 class Struct(Shared):
     """A kind of object. Its value counts how many have been allocated.
 
-    ``fields`` are the fields with their values at allocation. ``capacity`` bounds how many
-    objects a schedule can allocate.
+    ``fields`` are the fields with their values at allocation; one that is no cell is given as
+    ``inside(...)``. ``capacity`` bounds how many objects a schedule can allocate.
     """
 
     def __init__(self, title: str, /, *, capacity: int = 4, **fields: Any) -> None:
@@ -52,14 +85,14 @@ class Struct(Shared):
         self.initial += 1
         thing.initial = ALLOCATED
         for name, value in values.items():
-            thing.field(name).initial = value
+            thing.cell(name).initial = value
         return thing
 
 
 class Object(Shared):
     """An object on the heap; its value says whether it is allocated, or who has freed it.
 
-    Its fields are cells: ``channel.relid``.
+    Its fields are attributes: ``channel.relid``.
     """
 
     def __init__(self, struct: Struct, number: int, fields: dict[str, Any]) -> None:
@@ -67,18 +100,33 @@ class Object(Shared):
         self.struct = struct
         self.number = number
         self.name = f"{struct.title}#{number}"
-        self.fields: dict[str, Cell] = {}
-        for name, initial in fields.items():
-            cell = Cell(initial)
-            cell.owner = self
-            cell.name = f"{self.name}.{name}"
-            self.fields[name] = cell
+        self.fields: dict[str, Shared] = {}
+        for name, value in fields.items():
+            field = value.made_for(self) if isinstance(value, inside) else Cell(value)
+            field.owner = self
+            field.name = f"{self.name}.{name}"
+            self.fields[name] = field
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
         for name, cell in self.fields.items():
             yield f".{name}", cell
 
-    def field(self, name: str) -> Cell:
+    def workings(self) -> Iterator[Shared]:
+        """What fields that are no cells consist of: how a queue works inside is nothing that a reader asks for."""
+        for field in self.fields.values():
+            yield from (part for _, part in field.parts())
+
+    def cell(self, name: str) -> Cell:
+        """The field ``name``, to be given a value; an error if it is no cell."""
+        field = self.field(name)
+        if not isinstance(field, Cell):
+            raise ModelError(
+                f"{field!r} is a {type(field).__name__}, which lies in each {self.struct.title} and has no value "
+                "to be given."
+            )
+        return field
+
+    def field(self, name: str) -> Any:
         """The field ``name``; an error that lists the fields if there is none."""
         if name not in self.fields:
             raise ModelError(
@@ -87,7 +135,7 @@ class Object(Shared):
             )
         return self.fields[name]
 
-    def __getattr__(self, name: str) -> Cell:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "fields" not in self.__dict__:
             raise AttributeError(name)
         return self.field(name)
@@ -129,7 +177,7 @@ class kzalloc(Operation):
         thing: Object = self.struct.objects[number]
         now[thing] = ALLOCATED
         for name, value in self.values:
-            now[thing.field(name)] = value
+            now[thing.cell(name)] = value
         return thing
 
     def __str__(self) -> str:
@@ -161,3 +209,16 @@ def check_allocated(now: Now, thing: Object) -> None:
         now.fail("double-free", f"{now.context} frees {thing!r}, which {who}")
     if value == UNUSED:
         now.fail("error", f"{now.context} frees {thing!r}, which was never allocated")
+
+
+def check_in_use(now: Now, shared: Shared) -> None:
+    """Fails if ``shared``, which is about to be used, lies in an object that is not there."""
+    thing = shared.owner
+    if thing is None:
+        return
+    value = now[thing]
+    if isinstance(value, Freed):
+        who = "it" if value.by is now.context else value.by
+        now.fail("use-after-free", f"{now.context} uses {shared!r} after {who} freed {thing!r}")
+    if value == UNUSED:
+        now.fail("error", f"{now.context} uses {shared!r}, but {thing!r} was never allocated")

@@ -241,3 +241,7 @@ class mutex_unlock(Operation):
 
     def step(self, now: Now) -> None:
         _release(now, self.lock)
+
+
+#: The operations that take a lock, or try to.
+TAKES = (_Take, _TakeSavingFlags, spin_trylock, mutex_lock, mutex_trylock)

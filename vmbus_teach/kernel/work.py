@@ -5,6 +5,9 @@ the order in which they were queued; an ordered queue also finishes each before 
 Each item has a worker of its own: on a CPU that nothing else uses, or, with ``cpu``, on a CPU of
 the scenario, where it can be preempted by that CPU's other tasks. (Linux starts the next item of
 a CPU's queue when the one before sleeps or has been running for long, and in any case may.)
+
+An item may lie in a heap object (``inside``). Its program may free that object: who executes it looks at
+the item no more once it has begun.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any, ClassVar
 
 from . import cpu as cpus
 from .base import Context, ModelError, Now, Operation, Program, Shared, check_program, listed
+from .heap import check_in_use
 
 
 class WorkQueue(Shared):
@@ -139,6 +143,7 @@ class _start(Operation):
 
     def step(self, now: Now) -> None:
         cpus.may_run(now)
+        check_in_use(now, self.work)
         work, queue = self.work, now[self.work]
         if queue.ordered and now[queue.running] is not None:
             other = now[queue.running]

@@ -14,7 +14,11 @@ from . import (
     array_ordering,
     classics,
     global_array,
+    offer_rescind,
     one_vector,
+    rescind_in_time,
+    rescind_queue,
+    rescind_strategies,
     retarget,
     ring,
     synic,
@@ -22,6 +26,7 @@ from . import (
 
 SYNIC = "Linux 6.1, drivers/hv; Hypervisor Top Level Functional Specification; Documentation/virt/hyperv/vmbus.rst"
 SERIES_2020 = "Drivers: hv: vmbus: Replace the per-CPU channel lists with a global array of channels (8b6a877c060e)"
+THREAD_2015 = "Drivers: hv: Further protection for the rescind path (thread, February 2015); Linux 6.1, drivers/hv"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ def catalogue() -> tuple[Entry, ...]:
         Entry("01", "one vector, no second look", one_vector.OneVectorNoRecheck, "at_end", SYNIC, _ONE_CHANNEL),
         *(Entry("02", title, scenario, expected, SERIES_2020) for title, scenario, expected in _RETARGET),
         *(Entry("03", title, scenario, expected, SERIES_2020) for title, scenario, expected in _ARRAY),
+        *(Entry("04", title, scenario, expected, THREAD_2015, given) for title, scenario, expected, given in _RESCIND),
     )
 
 
@@ -171,4 +177,48 @@ _ARRAY: tuple[tuple[str, type[Scenario], str], ...] = (
     ("a list that is walked", array_lookup.ListWalk, "holds"),
     ("an array", array_lookup.ArrayIndex, "holds"),
     ("an array under a lock", array_lookup.ArrayUnderALock, "holds"),
+)
+
+_AN_EVENT = {"events": 1}
+_OPENS = {"opens": True}
+
+_RESCIND: tuple[tuple[str, type[Scenario], str, Mapping[str, Any]], ...] = (
+    ("an offer is taken back", offer_rescind.OfferAndRescind, "at_end, use-after-free", {}),
+    ("taken back after the link", offer_rescind.AfterTheLink, "at_end, use-after-free", {}),
+    ("unlinks on failure", offer_rescind.UnlinksOnFailure, "at_end, use-after-free", {}),
+    ("answers on failure", offer_rescind.AnswersOnFailure, "at_end, use-after-free", {}),
+    ("linked first", offer_rescind.LinkedFirst, "use-after-free", {}),
+    ("get and put", rescind_strategies.GetPut, "holds", _AN_EVENT),
+    ("get in open", rescind_strategies.GetInOpen, "use-after-free", _AN_EVENT),
+    ("get in open, drained", rescind_strategies.GetInOpenDrained, "holds", _AN_EVENT),
+    ("never freed", rescind_strategies.NeverFree, "leak", _AN_EVENT),
+    ("freed after a delay", rescind_strategies.DelayedFree, "use-after-free", {}),
+    ("a flag, and the rest when the device is removed", rescind_strategies.FlagAndRemove, "use-after-free", {}),
+    ("one queue, and nothing else", rescind_strategies.OneQueueAlone, "at_end, use-after-free", {}),
+    ("one queue, taken at its word", rescind_strategies.QueuedBehind, "at_end", {}),
+    ("one queue", rescind_strategies.OneQueue, "holds", {}),
+    ("one queue, drained", rescind_strategies.OneQueueDrained, "holds", _AN_EVENT),
+    ("one queue, RCU", rescind_strategies.OneQueueRcu, "holds", _AN_EVENT),
+    ("a queue for rescinds", rescind_queue.OwnRescindQueue, "deadlock", {}),
+    ("... and every offer is counted down", rescind_queue.CountedDownAlways, "deadlock", _OPENS),
+    ("... under the lock", rescind_queue.CountedDownEarly, "use-after-free", _OPENS),
+    ("... and another queue for drivers", rescind_queue.OwnAddQueue, "use-after-free", _OPENS),
+    ("counted down under the lock, and a reference", rescind_queue.Referenced, "holds", _OPENS | _AN_EVENT),
+    ("both", rescind_queue.OwnAddQueueReferenced, "holds", _OPENS | _AN_EVENT),
+    ("a reference, got too late", rescind_strategies.GetTooLate, "error, use-after-free", {}),
+    ("get unless zero, too late", rescind_strategies.GetUnlessZeroTooLate, "use-after-free", {}),
+    ("the list's reference is put first", rescind_strategies.PutFirst, "error", {}),
+    ("a reference that is never put", rescind_strategies.PutForgotten, "leak", {}),
+    ("get unless zero, under the lock", rescind_strategies.GetUnlessZero, "holds", {}),
+    ("the host is told last", rescind_strategies.AnswersLast, "holds", {}),
+    ("flags without a lock", rescind_strategies.FlagWithoutLock, "assertion", {"one_cpu": True}),
+    ("a rescind that finds nothing answers", rescind_strategies.AnswersTooOften, "at_end", {}),
+    ("counted down before the lock", rescind_queue.CountedDownTooEarly, "at_end", {}),
+    ("woken after it was waited for", rescind_queue.WokenTooLate, "deadlock", _OPENS),
+    ("a reference, got before the wait", rescind_queue.ReferencedTooLate, "error, use-after-free", {}),
+    ("a reference, and no wait", rescind_queue.NotWaitedForProbe, "at_end, use-after-free", {}),
+    ("freed meanwhile", rescind_in_time.FreedMeanwhile, "use-after-free", {}),
+    ("sockets come and go", rescind_in_time.FreedWithLastUser, "holds", {}),
+    ("... and are never freed", rescind_in_time.NeverFreedAgain, "invariant", {}),
+    ("... and are freed after a delay", rescind_in_time.FreedAfterADelay, "invariant", {}),
 )

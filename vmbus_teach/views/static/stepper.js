@@ -568,7 +568,8 @@ function drawState(walk) {
     const old = fresh ? words(known.value(walk.path[at - 1].state, shared)) : "";
     const by = written ? `${told(walk, written).who} (${written})` : "";
     const next = known.contexts.filter((_, i) => known.position(state, i).touches?.includes(shared)).map((context) => context.name);
-    rows.push(h("tr", { class: [fresh && "vt-fresh", kind === "field" && "vt-field"].filter(Boolean).join(" ") },
+    const within = owner !== undefined && name.startsWith(`${known.shared[owner].name}.`);
+    rows.push(h("tr", { class: [fresh && "vt-fresh", within && "vt-field"].filter(Boolean).join(" ") },
       h("th", { scope: "row" }, about.has(shared) && h("span", { class: "vt-asked", title: "what failed looks at this" }, "✗ "), name),
       h("td", {}, fresh && h("span", { class: "vt-old" }, h("s", {}, old), " → "), h("span", { class: "vt-value" }, value)),
       h("td", { class: "vt-by" }, by), h("td", { class: "vt-by", title: next.join(", ") }, few(next))));
@@ -1046,7 +1047,9 @@ class Stepper {
       if (lane === NOBODY) return;
       if (active || ["task", "host", "irq"].includes(context.kind) || known.active.has(i)) members[lane].push(i);
     });
-    const options = { choices, keys: this.slots, marks: this.marks, act: first ? this.act : null, compact: known.lanes.length > 8 };
+    const home = new Set(known.contexts.map((context) => context.lane));
+    const compact = known.lanes.filter((info, lane) => info.kind !== "own" || home.has(lane)).length > 8;
+    const options = { choices, keys: this.slots, marks: this.marks, act: first ? this.act : null, compact };
     const lanes = known.lanes.map((info, lane) => {
       if (!members[lane].length && info.kind === "own") return null;
       members[lane].sort((a, b) => RANK[known.contexts[a].kind] - RANK[known.contexts[b].kind] || a - b);
@@ -1056,7 +1059,7 @@ class Stepper {
     return h("div", { class: "vt-pane", key: `pane${number}` },
       this.panes.length > 1 && h("div", { class: "vt-pane-head" }, h("span", { class: "vt-name" }, known.scenario.title),
         h("div", { class: "vt-why" }, first ? "You schedule this one." : this.comparison(walk, stopped, why, steps))),
-      h("div", { class: known.lanes.length > 8 ? "vt-lanes vt-many" : "vt-lanes" }, lanes),
+      h("div", { class: compact ? "vt-lanes vt-many" : "vt-lanes" }, lanes),
       h("div", { class: "vt-under" },
         h("div", { class: "vt-shared", role: "region", tabindex: 0, "aria-label": "shared state" }, drawState(walk)),
         first && drawLog(walk, this.view, this.act, decided)));
