@@ -33,6 +33,7 @@ from .hotplug import (
     cpus_write_lock,
     cpus_write_unlock,
     play_dead,
+    stop_machine,
 )
 from .interrupts import (
     Interrupt,

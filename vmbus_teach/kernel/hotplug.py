@@ -102,35 +102,60 @@ class cpus_write_unlock(Operation):
         _set(now, self.lock, held._replace(writer=None))
 
 
+class stop_machine(Operation):
+    """Stops all other CPUs, as soon as none of them executes what must not be preempted; interrupts are off here.
+
+    In the kernel a thread on each CPU does that, one after the other; here it is one moment. ``play_dead`` lets the
+    others go on.
+    """
+
+    sleeps: ClassVar[bool] = True
+
+    def step(self, now: Now) -> None:
+        here = cpus.runs_on(now, "stop_machine")
+        for cpu in now.cpus:
+            if cpu is not here and now[cpu]:
+                top = now[cpu][-1]
+                on = (top.context,) if top.context else ()
+                now.wait(f"waits until {cpu.name} can be stopped, which is executing {top}", *on)
+        for cpu in now.cpus:
+            if cpu is not here:
+                cpus.push(now, cpu, now.context, irqs_on=False)
+        cpus.change(now, irqs_on=False)
+
+
 class play_dead(Operation):
-    """This CPU takes no interrupt any more, also none that is pending.
+    """This CPU takes no interrupt any more, also none that is pending. CPUs that were stopped go on.
 
     For the task that takes it down; all it may do afterwards is to say so, on behalf of the CPU (as
     cpuhp_report_idle_dead does). Raises ModelError if somebody else still has something to do on that CPU.
     """
 
     def step(self, now: Now) -> None:
-        cpu = cpus.runs_on(now, "play_dead")
+        here = cpus.runs_on(now, "play_dead")
         if now.context.kind not in cpus.TASKS:
-            now.fail("error", f"{now.context} is no task and cannot take {cpu.name} down")
-        self._check_alone(now, cpu)
+            now.fail("error", f"{now.context} is no task and cannot take {here.name} down")
+        self._check_alone(now, here)
         for line in now.shared:
-            if isinstance(line, Interrupt) and line.handler.cpu is cpu:
+            if isinstance(line, Interrupt) and line.handler.cpu is here:
                 if now[line]:
                     now.sleep(line.handler)
                 now[line] = None
+        for cpu in now.cpus:
+            if cpu is not here and now[cpu] and now[cpu][-1].context is now.context:
+                now[cpu] = now[cpu][:-1]
         cpus.change(now, irqs_on=True)  # whatever it was: nothing can come any more
 
-    def _check_alone(self, now: Now, cpu: cpus.Cpu) -> None:
+    def _check_alone(self, now: Now, here: cpus.Cpu) -> None:
         others: list[Any] = [
             context for context in now.contexts
-            if context.cpu is cpu and context.kind in cpus.TASKS and context is not now.context
+            if context.cpu is here and context.kind in cpus.TASKS and context is not now.context
             and not now.asleep(context)
         ]  # fmt: skip
-        others += now[cpu.softirqs]
-        others += [call for _, part in cpu.parts() if isinstance(part, CallQueue) for call in now[part]]
+        others += now[here.softirqs]
+        others += [call for _, part in here.parts() if isinstance(part, CallQueue) for call in now[part]]
         if others:
             raise ModelError(
-                f"{cpu.name} is to play dead, but {listed(map(str, others))} still has something to do there. What "
+                f"{here.name} is to play dead, but {listed(map(str, others))} still has something to do there. What "
                 "the kernel moves to other CPUs is not modelled: let it end first, or give it another CPU."
             )

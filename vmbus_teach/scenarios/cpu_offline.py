@@ -37,13 +37,15 @@ from ..kernel import (
     hv_post_message,
     hv_signal_event,
     load,
-    local_irq_disable,
+    local_irq_restore,
+    local_irq_save,
     play_dead,
     raw_spin_lock,
     raw_spin_unlock,
     smp_cond_load_acquire,
     spin_lock,
     spin_unlock,
+    stop_machine,
     store,
     sync_test_and_clear_bit,
     synchronize_rcu,
@@ -180,10 +182,10 @@ class CpuOffline(GenericIrq):
         yield WRITE_ONCE(self.pages[DYING].enabled, False)  # switches the SynIC off
 
     def take_cpu_down(self):
-        yield local_irq_disable()  # takes no interrupt any more
+        yield stop_machine()  # all other CPUs stand still
         yield WRITE_ONCE(self.cpu_online_mask, frozenset(CPUS) - {DYING})  # is not online any more
         yield from self.irq_migrate_all_off_this_cpu()
-        yield play_dead()  # and is gone
+        yield play_dead()  # and is gone; the others go on
 
     def irq_migrate_all_off_this_cpu(self):
         """No channel's IRQ goes to this CPU by now: hv_synic_cleanup has seen to that, or refused."""
@@ -390,19 +392,30 @@ class HostLooksUpEarly(WaitsForModifychannel):
         yield hv_signal_event(RELID, self.looked_up, self.pages)  # and signals that one
 
 
-class TwoSetters(WaitsForModifychannel):
-    """Somebody else moves channel 8 between other CPUs meanwhile. Patch 11 without patch 12.
+class AnotherSetter(CpuOffline):
+    """Somebody else moves channel 8 between other CPUs meanwhile; of that, only the request and its counting matter.
 
-    The counters are atomic, as a reviewer proposed. Of the other setter only the request and its counting matter. The
-    descriptors' locks are left out, since each setter would take another one.
+    Another descriptor's lock is held, so interrupts are off. Left out is what follows when the SynIC is off.
     """
 
     @thread()
     def another_setter(self):
+        flags = yield local_irq_save()
+        yield from self.move_another()
+        yield local_irq_restore(flags)
+
+    def move_another(self):
         yield from self.send_modifychannel(RELID + 1, STAYS)
 
-    def set_affinity(self, target):
-        yield from self.vmbus_irq_set_affinity(frozenset({target}))
+    def cpu_down(self):
+        yield complete(self.kicked)  # has the CPU's hotplug thread begin
+
+    def take_cpu_down(self):
+        yield WRITE_ONCE(self.cpu_online_mask, frozenset(CPUS) - {DYING})  # is not online any more
+
+
+class TwoSetters(AnotherSetter, WaitsForModifychannel):
+    """Another channel is moved meanwhile. Patch 11 without patch 12; the counters are atomic, as was proposed."""
 
 
 class TwoSettersPlainCount(TwoSetters):
@@ -424,14 +437,15 @@ class TwoSettersOneLock(TwoSettersPlainCount):
         super().setup(messages)
         self.tmp_mask_lock = RawSpinLock()
 
-    def set_affinity(self, target):
+    def chip_set_affinity(self, desc, mask):
         yield raw_spin_lock(self.tmp_mask_lock)
-        yield from super().set_affinity(target)
+        error = yield from super().chip_set_affinity(desc, mask)
         yield raw_spin_unlock(self.tmp_mask_lock)
+        return error
 
-    def another_setter(self):
+    def move_another(self):
         yield raw_spin_lock(self.tmp_mask_lock)
-        yield from super().another_setter()
+        yield from super().move_another()
         yield raw_spin_unlock(self.tmp_mask_lock)
 
 
@@ -605,17 +619,13 @@ class PatchedBothWays(SynicOnline, WaitsForModifychannel):
         self.set_affinity_lock = SpinLock()
 
 
-class PatchedTwoSetters(PatchedBothWays):
-    """The same, while somebody else moves channel 8 between other CPUs."""
+class PatchedTwoSetters(AnotherSetter, PatchedBothWays):
+    """The same, while another channel is moved."""
 
-    @thread()
-    def another_setter(self):
+    def move_another(self):
         yield from self.lock()
-        yield from self.send_modifychannel(RELID + 1, STAYS)
+        yield from super().move_another()
         yield from self.unlock()
-
-    def set_affinity(self, target):
-        yield from self.vmbus_irq_set_affinity(frozenset({target}))
 
 
 class PatchedPlainCount(PatchedTwoSetters):
