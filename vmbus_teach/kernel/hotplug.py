@@ -28,7 +28,7 @@ class Held(NamedTuple):
 class CpuHotplugLock(Lock):
     """``cpu_hotplug_lock``; its value is a ``Held``, or None while it is free."""
 
-    def show(self, value: Held | None) -> str:
+    def show(self, value: Any) -> str:
         if value is None:
             return "free"
         if not value.readers:
@@ -36,7 +36,7 @@ class CpuHotplugLock(Lock):
         waiting = f"; {value.writer} waits to write" if value.writer else ""
         return f"read by {listed(map(str, value.readers))}{waiting}"
 
-    def is_held_by(self, context: Context, value: Held | None) -> bool:
+    def is_held_by(self, context: Context, value: Any) -> bool:
         return value is not None and (value.writer is context or context in value.readers)
 
 

@@ -35,12 +35,14 @@ class IrqAction(NamedTuple):
 class IrqStat(Shared):
     """How often something was counted on each CPU; its value is a tuple of (CPU, count).
 
-    A search would go on for ever with counters that grow for ever, so its value changes only with ``kept``. A run in
-    time counts in any case (``Run.statistics``).
+    ``label`` and ``text`` stand before and after the counts in its line of /proc/interrupts, if it has one. A search
+    would go on for ever with counters that grow for ever, so its value changes only with ``kept``. A run in time
+    counts in any case (``Run.statistics``).
     """
 
-    def __init__(self, *, kept: bool = False) -> None:
+    def __init__(self, label: str = "", text: str = "", *, kept: bool = False) -> None:
         super().__init__((), words=lambda counts: listed(f"{count} on CPU {cpu}" for cpu, count in counts))
+        self.label, self.text = label, text
         self.kept = kept
 
     def increment(self, now: Now) -> None:

@@ -8,12 +8,17 @@ from typing import Any
 
 from ..scenario import Scenario
 from . import (
+    affinity,
     array_chain,
     array_forbids,
     array_lookup,
     array_ordering,
+    channel_irq,
     classics,
+    cpu_offline,
     global_array,
+    guest,
+    irq_counting,
     one_vector,
     retarget,
     ring,
@@ -22,6 +27,7 @@ from . import (
 
 SYNIC = "Linux 6.1, drivers/hv; Hypervisor Top Level Functional Specification; Documentation/virt/hyperv/vmbus.rst"
 SERIES_2020 = "Drivers: hv: vmbus: Replace the per-CPU channel lists with a global array of channels (8b6a877c060e)"
+RFC_2024 = "Hyper-V guests use Linux IRQs for channel interrupts (RFC of 3 June 2024, not merged); Linux 6.1, kernel/irq"
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ def catalogue() -> tuple[Entry, ...]:
         Entry("01", "one vector, no second look", one_vector.OneVectorNoRecheck, "at_end", SYNIC, _ONE_CHANNEL),
         *(Entry("02", title, scenario, expected, SERIES_2020) for title, scenario, expected in _RETARGET),
         *(Entry("03", title, scenario, expected, SERIES_2020) for title, scenario, expected in _ARRAY),
+        *(Entry("05", title, scenario, expected, RFC_2024) for title, scenario, expected in _IRQS),
     )
 
 
@@ -171,4 +178,73 @@ _ARRAY: tuple[tuple[str, type[Scenario], str], ...] = (
     ("a list that is walked", array_lookup.ListWalk, "holds"),
     ("an array", array_lookup.ArrayIndex, "holds"),
     ("an array under a lock", array_lookup.ArrayUnderALock, "holds"),
+)
+
+_IRQS: tuple[tuple[str, type[Scenario], str], ...] = (
+    ("a channel's IRQ goes while its interrupt is in flight", channel_irq.ChannelIrq, "holds"),
+    ("the channel is freed at once", channel_irq.ChannelFreedAtOnce, "use-after-free"),
+    ("... and touched by its handler alone", channel_irq.ChannelFreedAtOnceUntouched, "holds"),
+    ("... and free_irq waits for nobody", channel_irq.ChannelFreedAtOnceNoWait, "use-after-free"),
+    ("free_irq waits for nobody", channel_irq.NoWait, "holds"),
+    ("the descriptor is freed at once", channel_irq.DescriptorFreedAtOnce, "use-after-free"),
+    ("taken out of the domain too late", channel_irq.UnmappedTooLate, "use-after-free"),
+    ("no rcu_read_lock where the descriptor is looked up", channel_irq.DemuxNoReadLock, "holds"),
+    ("the mapping stays", channel_irq.NeverDisposed, "at_end, use-after-free"),
+    ("from the mapping to the first interrupt", channel_irq.ChannelOpen, "holds"),
+    ("requested after the channel is opened", channel_irq.RequestedLate, "holds"),
+    ("... and nothing is handled once more", channel_irq.RequestedLateNoResend, "at_end"),
+    ("mapped after the channel is opened", channel_irq.MappedLate, "at_end"),
+    ("counted where it is handled", irq_counting.CountedWhereHandled, "holds"),
+    ("counted at the top", irq_counting.CountedAtTheTop, "at_end"),
+    ("counted at both", irq_counting.CountedAtBoth, "at_end"),
+    ("an IRQ for control messages", irq_counting.CountedByAnIrqOfItsOwn, "holds"),
+    ("two doors to one setting", affinity.TwoDoors, "holds"),
+    ("the sysfs door tells the host alone", affinity.SysfsAsBefore, "at_end"),
+    ("the sysfs door tells both", affinity.SysfsTellsBoth, "at_end"),
+    ("the sysfs door takes the descriptor's lock", affinity.SysfsTakesTheLock, "holds"),
+    ("the sysfs door without the mutex", affinity.SysfsWithoutMutex, "holds"),
+    ("the target is noted first", affinity.TargetNotedFirst, "holds"),
+    ("no descriptor's lock", affinity.NoDescriptorLock, "at_end"),
+    ("the channel is closed meanwhile", affinity.Closing, "at_end"),
+    ("closed meanwhile, sysfs alone", affinity.ClosingBySysfsAlone, "holds"),
+    ("closed under the descriptor's lock", affinity.ClosingUnderTheLock, "holds"),
+    ("the mutex behind both doors", affinity.ClosingMutexInTheChip, "sleep-in-atomic"),
+    ("the kernel moves the IRQ off the CPU", cpu_offline.AutomaticMigration, "at_end"),
+    ("the SynIC stays on to the last", cpu_offline.MigrationSynicOffLast, "at_end"),
+    ("another CPU looks for what was left", cpu_offline.MigrationThenLook, "holds"),
+    ("another CPU looks too early", cpu_offline.MigrationLookTooEarly, "at_end"),
+    ("race 11: the host has not changed over yet", cpu_offline.Race11, "at_end"),
+    ("wait for the host, then look", cpu_offline.WaitsForModifychannel, "holds"),
+    ("five looks, and go on", cpu_offline.PollsFiveTimes, "at_end"),
+    ("five looks, or refuse", cpu_offline.PollsThenRefuses, "holds"),
+    ("sleep, and hope", cpu_offline.SleepsOnly, "at_end"),
+    ("look, then wait for the host", cpu_offline.LooksThenWaits, "at_end"),
+    ("wait, and do not look", cpu_offline.NeverLooks, "at_end"),
+    ("the SynIC off, then wait", cpu_offline.SynicOffThenWaits, "at_end"),
+    ("requests counted before the search", cpu_offline.CountedBeforeTheSearch, "at_end"),
+    ("a request counted too late", cpu_offline.CountedAfterTheTarget, "at_end"),
+    ("a host that looks up early", cpu_offline.HostLooksUpEarly, "at_end"),
+    ("two setters, atomic counters", cpu_offline.TwoSetters, "at_end"),
+    ("two setters, a count that is read and written", cpu_offline.TwoSettersPlainCount, "at_end"),
+    ("two setters under one lock", cpu_offline.TwoSettersOneLock, "holds"),
+    ("race 12: a channel comes to a CPU that goes", cpu_offline.Race12, "at_end"),
+    ("race 12 before the series", cpu_offline.Race12BeforeTheSeries, "holds"),
+    ("synic_online, under a lock", cpu_offline.SynicOnline, "holds"),
+    ("synic_online, no lock", cpu_offline.NoLock, "at_end"),
+    ("the lock around the look alone", cpu_offline.LockAroundTheLook, "at_end"),
+    ("cleared after the search", cpu_offline.ClearedAfterTheSearch, "at_end"),
+    ("searched, then cleared, under the lock", cpu_offline.SearchedThenCleared, "holds"),
+    ("never set online again", cpu_offline.NeverSetOnlineAgain, "at_end"),
+    ("the hotplug lock behind both doors", cpu_offline.CpusLockInTheChip, "sleep-in-atomic"),
+    ("a second search", cpu_offline.LooksTwice, "at_end"),
+    ("a grace period in place of the lock", cpu_offline.GracePeriodInsteadOfLock, "holds"),
+    ("patches 11 and 12", cpu_offline.PatchedBothWays, "holds"),
+    ("patches 11 and 12, two setters", cpu_offline.PatchedTwoSetters, "holds"),
+    ("patches 11 and 12, a plain counter", cpu_offline.PatchedPlainCount, "data-race"),
+    ("before the series: sysfs waits for the answer", cpu_offline.SysfsWaitsForTheAnswer, "holds"),
+    ("before the series: no answer", cpu_offline.SysfsHasNoAnswer, "at_end"),
+    ("today: channels are moved before the CPU goes", cpu_offline.RebindsChannels, "holds"),
+    ("... without waiting for the answers", cpu_offline.RebindsWithoutWaiting, "at_end"),
+    ("a guest with devices", guest.Guest, "holds"),
+    ("a guest with devices and IRQs", guest.GuestWithIrqs, "holds"),
 )

@@ -11,7 +11,9 @@ from __future__ import annotations
 from ..kernel import (
     READ_ONCE,
     WRITE_ONCE,
+    Cell,
     IrqAction,
+    IrqDomain,
     Tasklet,
     irq_resolve_mapping,
     kfree_rcu,
@@ -32,7 +34,11 @@ EINVAL, EIO, EBUSY = 22, 5, 16  # what is returned is negative, as in the kernel
 
 
 class GenericIrq(Scenario):
-    """What all scenarios with Linux IRQs share. ``setup`` makes ``self.domain``, an ``IrqDomain``."""
+    """What all scenarios with Linux IRQs share. ``setup`` makes what is needed of the state below."""
+
+    domain: IrqDomain
+    cpu_online_mask: Cell  # a frozenset of numbers, for irq_set_affinity
+    resend_tasklet: Tasklet  # where an IRQ may come before there is an action
 
     # --- an interrupt is handled ---------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class CountedWhereHandled(GenericIrq, Messages):
         self.events = events
         self.domain = IrqDomain("VMBus", (RELID, MANAGEMENT), self.handle_simple_irq, kept=True)
         self.desc = self.domain.mapped(RELID, action=IrqAction(self.vmbus_chan_handler, "netvsc"))
-        self.pages = (EventFlagsPage(self.vmbus_isr),)
+        self.pages = (EventFlagsPage(self.slot.line),)
         self.host_target = Cell(0)
         self.hyp = IrqStat(kept=True)  # the line HYP
         self.interrupts = IrqStat(kept=True)  # our own note: how often the handler ran
