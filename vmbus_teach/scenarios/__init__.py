@@ -27,7 +27,7 @@ from . import (
 
 SYNIC = "Linux 6.1, drivers/hv; Hypervisor Top Level Functional Specification; Documentation/virt/hyperv/vmbus.rst"
 SERIES_2020 = "Drivers: hv: vmbus: Replace the per-CPU channel lists with a global array of channels (8b6a877c060e)"
-RFC_2024 = "Hyper-V guests use Linux IRQs for channel interrupts (RFC of 3 June 2024, not merged); Linux 6.1, kernel/irq"
+RFC_2024 = "Hyper-V guests use Linux IRQs for channel interrupts (RFC, 3 June 2024, not merged); Linux 6.1, kernel/irq"
 
 
 @dataclass(frozen=True)
@@ -225,6 +225,7 @@ _IRQS: tuple[tuple[str, type[Scenario], str], ...] = (
     ("a request counted too late", cpu_offline.CountedAfterTheTarget, "at_end"),
     ("a host that looks up early", cpu_offline.HostLooksUpEarly, "at_end"),
     ("two setters, atomic counters", cpu_offline.TwoSetters, "at_end"),
+    ("two setters, counted before they ask", cpu_offline.TwoSettersCountedFirst, "holds"),
     ("two setters, a count that is read and written", cpu_offline.TwoSettersPlainCount, "at_end"),
     ("two setters under one lock", cpu_offline.TwoSettersOneLock, "holds"),
     ("race 12: a channel comes to a CPU that goes", cpu_offline.Race12, "at_end"),

@@ -37,8 +37,6 @@ from ..kernel import (
     hv_post_message,
     hv_signal_event,
     load,
-    local_irq_restore,
-    local_irq_save,
     play_dead,
     raw_spin_lock,
     raw_spin_unlock,
@@ -395,17 +393,15 @@ class HostLooksUpEarly(WaitsForModifychannel):
 class AnotherSetter(CpuOffline):
     """Somebody else moves channel 8 between other CPUs meanwhile; of that, only the request and its counting matter.
 
-    Another descriptor's lock is held, so interrupts are off. Left out is what follows when the SynIC is off.
+    Left out are the descriptors' locks (each setter would take another one) and what follows when the SynIC is off.
     """
 
     @thread()
     def another_setter(self):
-        flags = yield local_irq_save()
-        yield from self.move_another()
-        yield local_irq_restore(flags)
-
-    def move_another(self):
         yield from self.send_modifychannel(RELID + 1, STAYS)
+
+    def set_affinity(self, target):
+        yield from self.vmbus_irq_set_affinity(frozenset({target}))
 
     def cpu_down(self):
         yield complete(self.kicked)  # has the CPU's hotplug thread begin
@@ -416,6 +412,14 @@ class AnotherSetter(CpuOffline):
 
 class TwoSetters(AnotherSetter, WaitsForModifychannel):
     """Another channel is moved meanwhile. Patch 11 without patch 12; the counters are atomic, as was proposed."""
+
+
+class TwoSettersCountedFirst(TwoSetters):
+    """The same; a request is counted before it is posted (our idea; one that fails would have to be undone)."""
+
+    def send_modifychannel(self, relid, cpu):
+        yield atomic_inc(self.modchan_sent)  # counts the request
+        yield hv_post_message(self.host_port, (relid, cpu))  # asks the host to interrupt this CPU
 
 
 class TwoSettersPlainCount(TwoSetters):
@@ -437,15 +441,14 @@ class TwoSettersOneLock(TwoSettersPlainCount):
         super().setup(messages)
         self.tmp_mask_lock = RawSpinLock()
 
-    def chip_set_affinity(self, desc, mask):
+    def set_affinity(self, target):
         yield raw_spin_lock(self.tmp_mask_lock)
-        error = yield from super().chip_set_affinity(desc, mask)
+        yield from super().set_affinity(target)
         yield raw_spin_unlock(self.tmp_mask_lock)
-        return error
 
-    def move_another(self):
+    def another_setter(self):
         yield raw_spin_lock(self.tmp_mask_lock)
-        yield from super().move_another()
+        yield from super().another_setter()
         yield raw_spin_unlock(self.tmp_mask_lock)
 
 
@@ -622,9 +625,9 @@ class PatchedBothWays(SynicOnline, WaitsForModifychannel):
 class PatchedTwoSetters(AnotherSetter, PatchedBothWays):
     """The same, while another channel is moved."""
 
-    def move_another(self):
+    def another_setter(self):
         yield from self.lock()
-        yield from super().move_another()
+        yield from super().another_setter()
         yield from self.unlock()
 
 
