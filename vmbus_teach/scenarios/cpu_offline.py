@@ -27,6 +27,7 @@ from ..kernel import (
     MessagePort,
     RawSpinLock,
     SpinLock,
+    Traffic,
     atomic_fetch_add,
     atomic_inc,
     complete,
@@ -37,6 +38,7 @@ from ..kernel import (
     hv_post_message,
     hv_signal_event,
     load,
+    next_arrival,
     play_dead,
     raw_spin_lock,
     raw_spin_unlock,
@@ -452,6 +454,36 @@ class TwoSettersOneLock(TwoSettersPlainCount):
         yield raw_spin_unlock(self.tmp_mask_lock)
 
 
+# --- race 11 in time -----------------------------------------------------------------------------------------
+
+
+class InTime(Race11):
+    """Packets come when ``packets`` says; the CPU is taken down as soon as the channel has been moved away."""
+
+    def setup(self, messages=2):
+        super().setup(messages)
+        self.packets = Traffic()
+
+    def host_sends(self):
+        for _ in range(self.messages):
+            yield next_arrival(self.packets)
+            before = yield atomic_fetch_add(1, self.ring)  # puts a message into the ring
+            if before == 0:
+                yield from self.host_signals()
+
+    def cpu_down(self):
+        yield smp_cond_load_acquire(self.target_cpu, other_than_dying)  # begins when the channel has been moved
+        yield from super().cpu_down()
+
+
+class PollsInTime(InTime, PollsFiveTimes):
+    """The same with five looks."""
+
+
+class SleepsInTime(InTime, SleepsOnly):
+    """The same with a sleep."""
+
+
 # --- race 12: the channel comes when the CPU has been looked through ----------------------------------------
 
 
@@ -699,6 +731,11 @@ class RebindsWithoutWaiting(RebindsChannels):
 
     def wait_for_answer(self):
         yield from ()
+
+
+def other_than_dying(cpu):
+    """It is not the CPU that goes."""
+    return cpu != DYING
 
 
 def at_least(number):
