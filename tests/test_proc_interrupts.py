@@ -25,7 +25,7 @@ def run_of(kind, channels=TWO, traffic=None, **options):
 
 
 def test_with_irqs_each_channel_has_a_line():
-    """Its messages are counted there, on its CPU; HYP has the control message alone. The layout is that of Linux 6.1."""
+    """Its messages are counted there, on its CPU; HYP has the control message alone, laid out as in Linux 6.1."""
     assert str(proc_interrupts(run_of(GuestWithIrqs), cpus=(0, 1, 2))) == (
         "           CPU0       CPU1       CPU2\n"
         " 24:          3          0          0     VMBus   7  heartbeat\n"
@@ -60,8 +60,8 @@ def test_the_sums_agree():
 
 def test_the_mails_lines():
     """IRQs 24 to 44, their relids and names, in the order of the mail."""
-    file = proc_interrupts(run_of(GuestWithIrqs, MAILS_VM, {name: at_times(()) for name in
-                           [*(f"traffic[{c.relid}]" for c in MAILS_VM if c.per_second), "control_traffic"]}))  # fmt: skip
+    names = [*(f"traffic[{channel.relid}]" for channel in MAILS_VM if channel.per_second), "control_traffic"]
+    file = proc_interrupts(run_of(GuestWithIrqs, MAILS_VM, dict.fromkeys(names, at_times(()))))
     assert [line.label for line in file.lines] == [*map(str, range(24, 45)), "HYP"]
     assert (file["28"].text, file["28"].hwirq, file["44"].text) == ("pri@storvsc1", 14, "sub@storvsc0")
 
@@ -158,6 +158,7 @@ def test_lines_that_were_never_counted_are_left_out():
 def test_too_many_lines():
     """More than can be told apart are refused, and the message says what shows them."""
     channels = [Channel(relid, "netvsc", 0) for relid in range(1, 45)]
-    traffic = {f"traffic[{c.relid}]": at_times((1_000 * c.relid,)) for c in channels} | {"control_traffic": at_times(())}
+    traffic = {f"traffic[{c.relid}]": at_times((1_000 * c.relid,)) for c in channels}
+    traffic["control_traffic"] = at_times(())
     with pytest.raises(ScenarioError, match=r"print\(proc_interrupts\(run\)\) shows all"):
         interrupts(run_of(GuestWithIrqs, channels, traffic))
