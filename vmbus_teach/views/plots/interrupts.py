@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from ...scenario import ScenarioError
 from ...timed.run import INTERRUPTS, SOFTIRQS, SPINNING, TASKS, Run
-from ..proc_interrupts import Line, proc_interrupts
+from ..proc import Line, proc_interrupts
 from .curves import number
 from .picture import (
     BLUE,
