@@ -147,6 +147,9 @@ class hv_signal_event(Operation):
             now[page] |= 1 << self.relid
             raise_irq(page.line).step(now)
 
+    def __str__(self) -> str:
+        return f"hv_signal_event({self.relid}, {self.target!r})"
+
 
 # --- from the guest to the host ------------------------------------------------------------------------
 

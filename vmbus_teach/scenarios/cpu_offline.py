@@ -119,7 +119,7 @@ class CpuOffline(GenericIrq):
         return (yield from self.vmbus_irq_set_affinity(mask))
 
     def vmbus_irq_set_affinity(self, mask):
-        origin = yield READ_ONCE(self.target_cpu)
+        origin = yield READ_ONCE(self.target_cpu)  # which CPU is it now?
         if origin not in mask:
             yield from self.retarget(min(mask))
         return 0
@@ -138,9 +138,10 @@ class CpuOffline(GenericIrq):
         yield cpus_write_lock(self.cpu_hotplug_lock)  # no CPU comes or goes meanwhile
         yield complete(self.kicked)  # has the CPU's hotplug thread begin
         yield wait_for_completion(self.reported)  # waits for it
-        if DYING not in (yield READ_ONCE(self.cpu_online_mask)):
+        online = yield READ_ONCE(self.cpu_online_mask)  # looks whether the CPU has gone
+        if DYING not in online:
             yield from self.after_the_cpu()
-        yield cpus_write_unlock(self.cpu_hotplug_lock)
+        yield cpus_write_unlock(self.cpu_hotplug_lock)  # CPUs may come and go again
 
     def after_the_cpu(self):
         """What is done when the CPU is dead (the kernel's states below CPUHP_TEARDOWN_CPU)."""
@@ -148,7 +149,7 @@ class CpuOffline(GenericIrq):
 
     @thread(cpu=DYING)
     def cpuhp(self):
-        yield wait_for_completion(self.kicked)
+        yield wait_for_completion(self.kicked)  # begins
         error = yield from self.hv_synic_cleanup()
         if not error:
             yield from self.take_cpu_down()
@@ -434,9 +435,10 @@ class TwoSettersPlainCount(TwoSetters):
 
 
 class TwoSettersOneLock(TwoSettersPlainCount):
-    """One lock for all setters, from the request to its counting (until late 2024 the generic layer had one).
+    """One lock for all setters, from the request to its counting: at the time of the RFC the generic layer had one.
 
-    irq_do_set_affinity held ``tmp_mask_lock`` while it called the chip. So at the time of the RFC no two setters met.
+    irq_do_set_affinity held ``tmp_mask_lock`` while it called the chip (v6.1), so that no two setters met. A patch of
+    27 August 2024 made the mask per CPU and removed the lock; v6.18 is without it.
     """
 
     def setup(self, messages=1):
@@ -499,10 +501,10 @@ class Race12BeforeTheSeries(Race12):
 
     def set_affinity(self, target):
         yield cpus_read_lock(self.cpu_hotplug_lock)  # no CPU comes or goes meanwhile
-        online = yield READ_ONCE(self.cpu_online_mask)
+        online = yield READ_ONCE(self.cpu_online_mask)  # which CPUs are there?
         if target in online:
             yield from self.retarget(target)
-        yield cpus_read_unlock(self.cpu_hotplug_lock)
+        yield cpus_read_unlock(self.cpu_hotplug_lock)  # CPUs may come and go again
 
 
 class SynicOnline(Race12):
@@ -615,7 +617,7 @@ class CpusLockInTheChip(Race12):
     def vmbus_irq_set_affinity(self, mask):
         yield cpus_read_lock(self.cpu_hotplug_lock)
         error = yield from super().vmbus_irq_set_affinity(mask)
-        yield cpus_read_unlock(self.cpu_hotplug_lock)
+        yield cpus_read_unlock(self.cpu_hotplug_lock)  # CPUs may come and go again
         return error
 
 
@@ -684,13 +686,13 @@ class SysfsWaitsForTheAnswer(Race11):
 
     def set_affinity(self, target):
         yield cpus_read_lock(self.cpu_hotplug_lock)  # no CPU comes or goes meanwhile
-        online = yield READ_ONCE(self.cpu_online_mask)
+        online = yield READ_ONCE(self.cpu_online_mask)  # which CPUs are there?
         if target in online:
             yield from self.vmbus_channel_set_cpu(target)
-        yield cpus_read_unlock(self.cpu_hotplug_lock)
+        yield cpus_read_unlock(self.cpu_hotplug_lock)  # CPUs may come and go again
 
     def vmbus_channel_set_cpu(self, cpu):
-        origin = yield READ_ONCE(self.target_cpu)
+        origin = yield READ_ONCE(self.target_cpu)  # which CPU is it now?
         if origin == cpu:
             return
         yield WRITE_ONCE(self.answered, False)

@@ -54,13 +54,13 @@ class GenericIrq(Scenario):
         else:
             yield kstat_incr_irqs_this_cpu(desc)  # counts the IRQ on this CPU
             yield from self.handle_irq_event(desc, action)
-        yield raw_spin_unlock(desc.lock)
+        yield raw_spin_unlock(desc.lock)  # gives the lock back
 
     def handle_irq_event(self, desc, action):
         yield WRITE_ONCE(desc.in_progress, True)  # says that the action runs
-        yield raw_spin_unlock(desc.lock)
+        yield raw_spin_unlock(desc.lock)  # gives the lock back while the action runs
         yield from action.handler(action.dev_id)
-        yield raw_spin_lock(desc.lock)
+        yield raw_spin_lock(desc.lock)  # takes the lock again
         yield WRITE_ONCE(desc.in_progress, False)  # says that it has run
 
     def handle_bad_irq(self, desc):
@@ -119,9 +119,9 @@ class GenericIrq(Scenario):
     # --- where it goes -------------------------------------------------------------------------------
 
     def irq_set_affinity(self, desc, mask):
-        flags = yield raw_spin_lock_irqsave(desc.lock)
+        flags = yield raw_spin_lock_irqsave(desc.lock)  # takes the descriptor's lock
         error = yield from self.irq_do_set_affinity(desc, mask)
-        yield raw_spin_unlock_irqrestore(desc.lock, flags)
+        yield raw_spin_unlock_irqrestore(desc.lock, flags)  # gives it back
         return error
 
     def irq_do_set_affinity(self, desc, mask):
@@ -130,7 +130,7 @@ class GenericIrq(Scenario):
             return -EINVAL
         error = yield from self.chip_set_affinity(desc, mask & online)
         if not error:
-            yield WRITE_ONCE(desc.affinity, mask)
+            yield WRITE_ONCE(desc.affinity, mask)  # notes what was asked for
         return error
 
     def chip_set_affinity(self, desc, mask):

@@ -2,8 +2,8 @@
 
 One vector brings control messages and the events of all channels. Once channels have IRQs of their own, each event is
 counted there. What should the vector's own line count (HYP on x86) then? (Source: "Hyper-V guests use Linux IRQs for
-channel interrupts", RFC of 3 June 2024, patches 6 and 9, and the answers to patch 6. On x86 the vector is counted by
-VMBus code; on arm64 it is a Linux IRQ, counted by its flow handler. The model is the same for both.)
+channel interrupts", RFC of 3 June 2024, patches 6 and 9, and the answers to patch 6. On x86 the vector is counted in
+sysvec_hyperv_callback; on arm64 it is a Linux IRQ, counted by its flow handler. The model is the same for both.)
 """
 
 from __future__ import annotations
