@@ -20,7 +20,7 @@ lint:           ## check style (ruff) and types (mypy) only
 	@sh tools/environment.sh test
 	@sh tools/lint.sh
 
-bench:          ## measure the searches and print a table
+bench:          ## measure searches and simulated runs, and print tables (takes minutes)
 	@sh tools/environment.sh lab
 	@$(PYTHON_IN_VENV) -m benchmarks
 
@@ -39,7 +39,7 @@ pages:          ## write every notebook and scenario as a page that works offlin
 picture:        ## take the README's picture again, in a real browser
 	@sh tools/environment.sh test
 	@rm -f build/pictures/readme.png
-	@$(PYTHON_IN_VENV) -m pytest -q tests/test_stepper_in_lab.py -k test_pictures
+	@$(PYTHON_IN_VENV) -m pytest -q tests/test_stepper_in_lab.py -k readme
 	@cp build/pictures/readme.png docs/stepper.png || { echo "No picture was taken; pytest says above why."; exit 1; }
 
 clean:          ## remove .venv and everything else that was made here

@@ -1,7 +1,8 @@
-"""Wrong answers to the exercises, each with the reason for which it must be caught.
+"""Answers to the exercises: wrong ones, each with the reason for which it must be caught, and right ones.
 
-A chapter's are in ``answers_NN.py``: a dict from the exercise's name to a list of ``Wrong``. Right answers are in
-``solutions/``, the untouched stubs in ``exercises/``; ``answer_in`` takes them from there.
+A chapter's are in ``answers_NN.py``: ``WRONG``, a dict from the exercise's name to a list of ``Wrong``, and ``RIGHT``,
+other right answers to what is to be repaired. The course's own are in ``solutions/``, the untouched stubs in
+``exercises/``; ``answer_in`` takes them from there.
 """
 
 import functools
@@ -25,12 +26,18 @@ class Wrong(NamedTuple):
 
 def wrong_answers():
     """{name of the exercise: its wrong answers}, of all chapters."""
-    chapters = sorted({exercise.name[:2] for exercise in vmbus_teach.grading.exercises()})
-    return {
-        name: wrong
-        for chapter in chapters
-        for name, wrong in importlib.import_module(f"answers_{chapter}").WRONG.items()
-    }
+    return {name: wrong for chapter in chapters() for name, wrong in chapter.WRONG.items()}
+
+
+def right_answers():
+    """{name of the exercise: another right answer than that in ``solutions/``}, of all chapters."""
+    return {name: right for chapter in chapters() for name, right in chapter.RIGHT.items()}
+
+
+def chapters():
+    """The modules ``answers_NN``, one for each chapter that has exercises."""
+    numbers = sorted({exercise.name[:2] for exercise in vmbus_teach.grading.exercises()})
+    return [importlib.import_module(f"answers_{number}") for number in numbers]
 
 
 def answer_in(folder, name):

@@ -22,6 +22,27 @@ TWO = [
 ]  # fmt: skip
 
 
+class TwoCounts(MovingItem):
+    """One count of the moves that have begun, one of those that have ended; the reader asks in the other order."""
+
+    def setup(self, moves=2, there=True):
+        super().setup(moves, there)
+        self.begun, self.ended = Cell(0), Cell(0)
+
+    def move(self, here, there):
+        yield atomic_inc(self.begun)
+        yield from super().move(here, there)
+        yield atomic_inc(self.ended)
+
+    def look(self):
+        ended, begun = 0, None
+        while ended != begun:
+            ended = yield READ_ONCE(self.ended)
+            if (yield from self.is_on(0)) or (yield from self.is_on(1)):
+                return
+            begun = yield READ_ONCE(self.begun)
+
+
 class LooksTwice(MovingItem):
     """Looks twice."""
 
@@ -160,4 +181,5 @@ PETERSON = [
     Wrong({"TurnFirst": "harmful"}, "refused", "LooksAtTheTurnFirst, .*: not judged yet"),
 ]
 
+RIGHT = {"00-move": TwoCounts}
 WRONG = {"00-two": TWO, "00-move": MOVE, "00-peterson": PETERSON}

@@ -60,6 +60,14 @@ class Right(SharedSlot):
         return message_type
 
 
+class EmptiesWhatItTook(Right):
+    """Whoever comes to a message that is taken leaves the slot alone; who has taken it empties it by a cmpxchg."""
+
+    def empty_slot(self, message_type):
+        yield cmpxchg(self.slot.message_type, TAKEN, HVMSG_NONE)
+        return message_type
+
+
 class WhoEmptiesDoes(SharedSlot):
     """Reads the message, empties the slot, and does the message only if it was the one who emptied it."""
 
@@ -346,4 +354,5 @@ CHANGES = [
     Wrong({"UnmasksFirst": "harmful"}, "refused", "SchedulesFirst, .*: not judged yet"),
 ]  # fmt: skip
 
+RIGHT = {"01-slot": EmptiesWhatItTook}
 WRONG = {"01-both": BOTH, "01-slot": SLOT, "01-changes": CHANGES}

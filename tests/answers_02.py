@@ -14,6 +14,7 @@ from vmbus_teach.kernel import (
     smp_cond_load_acquire,
     spin_lock_irqsave,
     spin_unlock_irqrestore,
+    test_and_set_bit,
     xchg,
 )
 from vmbus_teach.scenarios.retarget import NEW, OLD, RELID, EnqueueFirst, GlobalArray, is_new
@@ -63,6 +64,15 @@ class Right(OnlyTheOrder):
     def not_found(self, cpu):
         yield set_bit(RELID, self.event_flags[NEW])
         yield raise_irq(self.vmbus_isr_1)
+
+
+class SignalsAsTheHostDoes(OnlyTheOrder):
+    """Interrupts the other CPU only if its event flag was clear."""
+
+    def not_found(self, cpu):
+        before = yield test_and_set_bit(RELID, self.event_flags[NEW])
+        if not before:
+            yield raise_irq(self.vmbus_isr_1)
 
 
 class FlagOnly(OnlyTheOrder):
@@ -242,4 +252,5 @@ CHANGES = [
     Wrong("all harmless", "refused", "is a dict such as"),
 ]
 
+RIGHT = {"02-retarget": SignalsAsTheHostDoes}
 WRONG = {"02-drain": DRAIN, "02-retarget": RETARGET, "02-changes": CHANGES}

@@ -70,6 +70,25 @@ class Right(Sleepers):
         yield from self.put(channel)
 
 
+class GivesBackLater(Sleepers):
+    """The array's reference is given back after a grace period, so a reader never finds a count of 0."""
+
+    def get(self):
+        yield rcu_read_lock()
+        channel = yield from self.relid2channel()
+        if channel is not None:
+            yield atomic_inc(channel.refs)
+        yield rcu_read_unlock()
+        return channel
+
+    def put(self, channel):
+        if (yield atomic_dec_and_test(channel.refs)):
+            yield kfree(channel)
+
+    def vmbus_chan_release(self, channel):
+        yield call_rcu(self.put, channel)
+
+
 class NoReader(Right):
     """Counts without being an RCU reader in between."""
 
@@ -398,4 +417,5 @@ RELIDS = [
     Wrong({"LooksTwice": "harmful"}, "refused", "ReleasesFirst, .*: not judged yet"),
 ]
 
+RIGHT = {"03-sleepers": GivesBackLater}
 WRONG = {"03-worker": WORKER, "03-sleepers": SLEEPERS, "03-relid": RELIDS}

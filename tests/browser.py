@@ -13,9 +13,11 @@ The same in both applications:
 
     @pytest.mark.parametrize("app", ["lab", "notebook"])
 
-One server of each kind runs for all tests, one browser for all tests of a file. Each test has a page and a kernel of
-its own, and begins with fresh copies of the course's notebooks and exercises. It fails at its end if the page has
-asked another machine for something, or has reported an error that the test does not allow.
+One server of each kind runs for all tests, one browser for all tests of a file. Loading JupyterLab takes longer than
+most tests, so its page stays, and each test opens its notebook in it, as a reader opens the next one; in Notebook 7
+every notebook has a page of its own. Each test has a kernel of its own, and begins with no notebook open and with fresh
+copies of the course's notebooks and exercises. It fails at its end if the page has asked another machine for something,
+or has reported an error that the test does not allow.
 """
 
 import contextlib
@@ -44,6 +46,7 @@ from benchmarks.chromium import launch
 PICTURES = ROOT / "build" / "pictures"
 SECONDS = 30                # how long anything may take
 RUN_SECONDS = 300           # how long a whole notebook may take
+SIZE = {"width": 1280, "height": 900}
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 # What a widget says instead of itself when no kernel stands behind it.
 DEAD = ("Error displaying widget", "model not found", "Error creating widget", "Failed to load")
@@ -90,7 +93,8 @@ class Lab:
         """End all kernels and forget what a test has written, chosen or trusted."""
         for session in self.ask("GET", "sessions"):
             self.ask("DELETE", f"sessions/{session['id']}")
-        shutil.rmtree(self.notebooks, ignore_errors=True)
+        for left in self.notebooks.iterdir():    # not the folder itself: JupyterLab looks into it now and then
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         for folder in ("notebooks", "exercises"):
             left_out = shutil.ignore_patterns(".ipynb_checkpoints")
             shutil.copytree(ROOT / folder, self.notebooks, ignore=left_out, dirs_exist_ok=True)
@@ -261,10 +265,7 @@ class Watch:
 
     def listen(self, context):
         """Write down what happens in the pages of this browser context."""
-        context.on("request", lambda request: self.see(request.url))
-        context.on("page", lambda page: page.on("websocket", lambda socket: self.see(socket.url)))
-        context.on("console", self.hear)
-        context.on("weberror", lambda error: self.errors.append(error.error.stack or error.error.message))
+        listen(context, lambda: self)
 
     def hear(self, message):
         """Keep what the page has written into its console as an error, with the address of the script."""
@@ -275,6 +276,14 @@ class Watch:
         """Keep an address if it is not on this machine."""
         if not re.match(r"(http|ws)://127\.0\.0\.1[:/]|(data|blob|about|file):", url):
             self.outside.append(url)
+
+
+def listen(context, watch):
+    """Let `watch()` write down what happens in the pages of this browser context."""
+    context.on("request", lambda request: watch().see(request.url))
+    context.on("page", lambda page: page.on("websocket", lambda socket: watch().see(socket.url)))
+    context.on("console", lambda message: watch().hear(message))
+    context.on("weberror", lambda error: watch().errors.append(error.error.stack or error.error.message))
 
 
 @pytest.fixture(scope="module")
@@ -297,29 +306,68 @@ def watch():
         pytest.fail("\n".join(complaints), pytrace=False)
 
 
+def new_context(chromium, lab, **options):
+    """What a browser calls a profile: its pages share nothing with those of another."""
+    size = {side: options.pop(side, usual) for side, usual in SIZE.items()}
+    context = chromium.new_context(base_url=lab.url + PLACE[lab.app], viewport=size, **options)
+    context.set_default_timeout(SECONDS * 1000)
+    return context
+
+
 @pytest.fixture
 def new_page(chromium, lab, watch):
     """Makes pages: `new_page(width=400)`. Further options are those of Playwright's `new_context`."""
     contexts = []
 
-    def make(width=1280, height=900, **options):
-        context = chromium.new_context(
-            base_url=lab.url + PLACE[lab.app], viewport={"width": width, "height": height}, **options
-        )
-        context.set_default_timeout(SECONDS * 1000)
-        contexts.append(context)
-        watch.listen(context)
-        return context.new_page()
+    def make(**options):
+        contexts.append(new_context(chromium, lab, **options))
+        watch.listen(contexts[-1])
+        return contexts[-1].new_page()
 
     yield make
     for context in contexts:
         context.close()
 
 
+class Window:
+    """The page of JupyterLab that stays from test to test; ``watch`` is that of the present test."""
+
+    page = watch = None
+
+    def open(self, chromium, lab):
+        """The page; a new one, if there is none or something is left in the old one."""
+        if self.page is None:
+            context = new_context(chromium, lab)
+            listen(context, lambda: self.watch)
+            self.page = context.new_page()
+        self.page.set_viewport_size(SIZE)
+        return self.page
+
+    def clear(self):
+        """Close all notebooks, unsaved, with their kernels. Where that is not all, the page goes."""
+        page, self.page = self.page, None       # it is gone, too, if it does not answer
+        if runs(page) and page.evaluate(CLOSE_ALL):
+            self.page = page
+        else:
+            page.context.close()
+
+
+@pytest.fixture(scope="module")
+def window(chromium):
+    """The page that stays, as long as the browser does."""
+    return Window()
+
+
 @pytest.fixture
-def page(new_page):
-    """An empty page of usual size."""
-    return new_page()
+def page(request, chromium, lab, watch):
+    """A page of usual size in which no notebook is open."""
+    if lab.app != "lab":
+        yield request.getfixturevalue("new_page")()
+        return
+    window = request.getfixturevalue("window")
+    window.watch = watch
+    yield window.open(chromium, lab)
+    window.clear()
 
 
 # ---- A notebook in a page ----
@@ -333,9 +381,29 @@ IS_READY = f"""() => {{
 }}"""
 
 
+#: Closes every notebook, without asking, and says whether there is nothing left that a reader would have to answer.
+CLOSE_ALL = """async () => {
+    for (const widget of [...window.jupyterapp.shell.widgets("main")]) {
+        await widget.sessionContext?.shutdown();
+        widget.dispose();
+    }
+    return !document.querySelector(".jp-Dialog");
+}"""
+
+
+def runs(page):
+    """Whether JupyterLab, or Notebook 7, is loaded in a page."""
+    return page.evaluate("Boolean(window.jupyterapp)")
+
+
 def open_notebook(page, name):
     """Open a notebook, and wait until its kernel is idle."""
-    page.goto(f"{name}?reset")      # without the other notebooks that JupyterLab had open
+    if runs(page):
+        page.evaluate(CLOSE_ALL)
+        page.evaluate("path => void window.jupyterapp.commands.execute('docmanager:open', {path})", name)
+        page.wait_for_function(f"path => {NOTEBOOK}?.context?.path === path", arg=name)
+    else:
+        page.goto(f"{name}?reset")      # without the other notebooks that JupyterLab had open
     wait_until_idle(page)
 
 

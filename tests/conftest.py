@@ -12,6 +12,7 @@ VMBUS_TEACH_CI=1, which .ci/run sets, every skip is a failure: there a test that
 import importlib.util
 import os
 import shutil
+from collections import Counter
 
 import hypothesis
 import pytest
@@ -61,6 +62,22 @@ def pytest_runtest_setup(item):
         for tool in mark.args:
             if reason := why_not(tool):
                 pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where several processes take a file at a time, those that take long come first, so that none is left at the end.
+
+    First what opens a browser, then what asks another tool or tries many examples, then the files with many tests.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    tests = Counter(item.path for item in items)
+    rank = dict.fromkeys(tests, 2)
+    for item in items:
+        asks = item.get_closest_marker("needs") or getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        own = 0 if "chromium" in getattr(item, "fixturenames", ()) else 1 if asks else 2
+        rank[item.path] = min(own, rank[item.path])
+    items.sort(key=lambda item: (rank[item.path], -tests[item.path], item.path))
 
 
 class NothingIsSkipped:

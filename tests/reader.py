@@ -18,7 +18,7 @@ class Reader:
         self.contexts, self.shared = content["contexts"], content["shared"]
         self.tables = {name: [] for name in TABLES}
         self.values = [[] for _ in self.shared]
-        self.states = {}
+        self.states, self._fields = {}, {}
         self.take(content)
 
     def take(self, news):
@@ -40,11 +40,14 @@ class Reader:
         return str(number) in self.states
 
     def fields(self, number):
-        parent, different, *_ = self.states[str(number)]
-        fields = [0] * (len(self.contexts) + len(self.shared)) if parent == -1 else self.fields(parent)
-        for field, content in zip(different[::2], different[1::2], strict=True):
-            fields[field] = content
-        return fields
+        if number not in self._fields:
+            parent, different, *_ = self.states[str(number)]
+            none = [0] * (len(self.contexts) + len(self.shared))
+            fields = none if parent == -1 else [*self.fields(parent)]
+            for field, content in zip(different[::2], different[1::2], strict=True):
+                fields[field] = content
+            self._fields[number] = fields
+        return self._fields[number]
 
     def position(self, number, context):
         return self.tables["positions"][self.fields(number)[context]]

@@ -84,6 +84,7 @@ def test_trust(page, lab, trusted):
     write_notebook(lab, "script.ipynb", [stored("<p>a picture</p><script>window.scriptRan = true</script>")])
     if trusted:
         trust(lab, "script.ipynb")
+    page.evaluate("window.scriptRan = false")
     open_notebook(page, "script.ipynb")
     page.get_by_text("a picture").wait_for()
     assert page.evaluate("Boolean(window.scriptRan)") == trusted
@@ -123,7 +124,6 @@ def test_errors_of_the_page_are_noticed(page, lab, watch):
     assert list(watch.complaints()) == []
 
 
-@both_applications
 def test_changed_cells_are_noticed(page, lab):
     """After the keys d d on a selected cell, one cell is missing."""
     write_notebook(lab, "cells.ipynb", ["1", nbformat.v4.new_markdown_cell("text"), "2"])
@@ -149,11 +149,11 @@ def test_restart(page, lab):
     assert "first" in shown.inner_text()
 
 
-@both_applications
-def test_dark_theme(page, lab):
+def test_dark_theme(new_page, lab):
     """The theme that a test chooses is the one that the next page has."""
     write_notebook(lab, "theme.ipynb", ["1"])
     choose_theme(lab, DARK)
+    page = new_page()
     open_notebook(page, "theme.ipynb")
     assert page.locator("body").get_attribute("data-jp-theme-light") == "false"
 

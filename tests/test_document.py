@@ -15,6 +15,7 @@ from made import (
     MADE,
     OF_THE_COURSE,
     OWN,
+    TRIED,
     FailsAfterWaiting,
     Handlers,
     Open,
@@ -133,7 +134,7 @@ def ignore(_):
     """Does nothing."""
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", TRIED)
 def test_random_walks_tell_the_same(name):
     """Along random schedules, a document that is asked state by state agrees with a session in everything."""
     random = Random(name)
@@ -152,7 +153,7 @@ def test_random_walks_tell_the_same(name):
             assert reader.lines(path) == story(session.trace)
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", TRIED)
 def test_the_fates_are_those_of_the_exploration(name):
     """Each choice has the fate that Exploration gives it, also where the search was cut short."""
     random = Random(name)

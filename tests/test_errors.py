@@ -89,7 +89,7 @@ def forgets_to_call(self):
     ("program", "said"),
     [
         (bare_yield, "yields nothing (None), which is no operation. A program yields operations only"),
-        (yields_a_number, "yields 7 (a int), which is no operation."),
+        (yields_a_number, "yields 7 (an int), which is no operation."),
         (forgets_from, "yields the generator bare_yield, which is no operation. To run another program inside this "
                        "one, write: yield from bare_yield(...)."),
         (forgets_to_call, "yields smp_mb itself, which is no operation. Call it, as in: yield smp_mb(...)."),
@@ -864,7 +864,7 @@ def test_in_a_notebook(tmp_path):
         )
     assert said["imports"] == ""
     assert said["no operation"].startswith(
-        "ProgramError: worker, line 8 of cell In[2] yields 7 (a int), which is no operation."
+        "ProgramError: worker, line 8 of cell In[2] yields 7 (an int), which is no operation."
     )
     assert any(f"(it is now at worker, line {line} of cell In[3])" in said["endless"] for line in (4, 5))
     assert said["exit"].startswith("ProgramError: worker calls exit() (in worker, line 4 of cell In[4])")

@@ -3,7 +3,9 @@
 The answers to single exercises are in ``answers_NN.py``; here one exercise, 02-retarget, stands for all.
 """
 
+import itertools
 import os
+import random
 import re
 import signal
 import sys
@@ -766,3 +768,77 @@ def test_a_schedule_may_be_copied_from_anywhere():
     session.replay(text)
     for same in (text, f'"{text}"', text.replace(" ", "\n"), str(session.schedule), session.schedule):
         assert grade("00-two", same).solved
+
+
+# --- setup, and what differs each time ---------------------------------------------------------------------
+
+
+def spin():
+    """Never comes back."""
+    while True:
+        pass
+
+
+class Swallows(Right):
+    """Its setup catches everything, and goes on."""
+
+    def setup(self, messages=1):
+        super().setup(messages)
+        try:
+            spin()
+        except:  # noqa: E722
+            pass
+
+
+class Chance(Right):
+    """Leaves it to chance what it does."""
+
+    def not_found(self, cpu):
+        if random.random() < 0.5:
+            yield from super().not_found(cpu)
+
+
+class Yields(Right):
+    """Its setup is a program."""
+
+    def setup(self, messages=1):
+        super().setup(messages)
+        yield
+
+
+class Awaits(Right):
+    """Its setup is a coroutine."""
+
+    async def setup(self, messages=1):
+        super().setup(messages)
+
+
+def test_a_setup_that_swallows_its_end_is_stopped_each_time():
+    """An endless helper below a bare except in setup is told of, though setup is called once for each case."""
+    graded = judged(Swallows)
+    assert graded.verdict == "refused"
+    assert "seems to run for ever" in graded.text
+
+
+def test_chance_is_refused():
+    """A program that draws random numbers is refused before anything is searched."""
+    graded = judged(Chance)
+    assert (graded.verdict, "not_found uses random" in graded.text) == ("refused", True)
+
+
+@pytest.mark.parametrize("answer", [Yields, Awaits])
+def test_a_setup_is_no_program(answer):
+    """A setup that yields or awaits is refused for that, not for the state that it does not make."""
+    assert "a setup is no program" in judged(answer).text
+
+
+@pytest.mark.parametrize("turns", [(True, False), (False, True), (True, True, False), (False, False, True)])
+def test_what_differs_each_time_ends_in_a_sentence(turns):
+    """A program that goes by something which the machine cannot see is told so, or caught; nothing is raised."""
+    turn = itertools.cycle(turns)
+
+    class Clock(Right):
+        def move_channel(self):
+            yield from (Right if next(turn) else Retarget).move_channel(self)
+
+    assert judged(Clock).verdict in ("refused", "fails", "solved")

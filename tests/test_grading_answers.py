@@ -6,13 +6,14 @@ This walks over all exercises, so one without wrong answers, a solution or a stu
 import re
 
 import pytest
-from answers import answer_in, wrong_answers
+from answers import answer_in, right_answers, wrong_answers
 
+from vmbus_teach import explore
 from vmbus_teach.grading import BreakIt, JudgeIt, RepairIt, exercises, grade
 
 EXERCISES = exercises()
 NAMES = [exercise.name for exercise in EXERCISES]
-WRONG = wrong_answers()
+WRONG, RIGHT = wrong_answers(), right_answers()
 
 
 def test_every_chapter_has_all_three_kinds():
@@ -52,6 +53,27 @@ def test_the_solution_is_right(name):
     assert graded.solved, graded
     assert "solved." in graded.headline
     assert graded.failure is None
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if isinstance(e, BreakIt)], ids=lambda e: e.name)
+def test_every_schedule_that_breaks_it_is_right(exercise):
+    """Not only the schedule in solutions/: whatever a search finds that breaks what is asked for, is accepted."""
+    [parameters] = exercise.cases
+    found = explore(exercise.scenario(**parameters)).failures
+    breaking = [f for f in found if exercise.breaks in f.at]
+    assert breaking
+    for failure in breaking:
+        graded = grade(exercise.name, failure.schedule)
+        assert graded.solved or "too many switches" in graded.text, graded
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_another_right_answer_is_right(name):
+    """A repair that is not the one in solutions/ passes too, if it is one."""
+    [stated] = answer_in("solutions", name).__bases__
+    assert stated in RIGHT[name].__mro__
+    graded = grade(name, RIGHT[name])
+    assert graded.solved, graded
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""Every notebook of the course in a real JupyterLab: run, untrusted, and trusted without running; two in Notebook 7."""
+"""Every notebook of the course in a real JupyterLab: as it is stored, then run; two also trusted, and in Notebook 7."""
 
 import re
 
@@ -23,7 +23,6 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.needs("chromium")
 
 NOTEBOOKS, EXERCISES = (sorted(path.name for path in (ROOT / f).glob("*.ipynb")) for f in ("notebooks", "exercises"))
-every_notebook = pytest.mark.parametrize("name", [*NOTEBOOKS, EXERCISES[-1]])
 #: Two that have all kinds of cells between them; the others would only take their time once more.
 IN_NOTEBOOK_7 = ["00-reading-an-interleaving.ipynb", "02-exercises.ipynb"]
 
@@ -60,20 +59,17 @@ def missing_on_the_page(page, lab, name):
     "app, name",
     [*(("lab", name) for name in NOTEBOOKS + EXERCISES), *(("notebook", name) for name in IN_NOTEBOOK_7)],
 )
-def test_every_cell_runs(page, name):
-    """All cells run, none ends with an error, and every widget is there."""
-    open_notebook(page, name)
-    run_all(page)
-    assert cell_errors(page) == []
-    assert dead_widgets(page) == []
+def test_is_shown_and_runs(page, lab, name):
+    """Who opens it sees every stored output as text or table; then all cells run without an error, with their widgets.
 
-
-@every_notebook
-def test_untrusted(page, lab, name):
-    """Who opens the notebook without having run it sees every stored output as text or table."""
+    One test, since opening a notebook takes longer than looking at it.
+    """
     open_notebook(page, name)
     assert dead_widgets(page) == []
     assert list(missing_on_the_page(page, lab, name)) == []
+    run_all(page)
+    assert cell_errors(page) == []
+    assert dead_widgets(page) == []
 
 
 @pytest.mark.parametrize("name", IN_NOTEBOOK_7)
@@ -98,10 +94,11 @@ grade("02-retarget", MyFix)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_a_wrong_answer_has_a_stepper(page, lab, theme):
+def test_a_wrong_answer_has_a_stepper(request, lab, theme):
     """Below the story of the schedule that breaks an answer, the stepper stands at its end, and can be stepped back."""
     choose_theme(lab, theme)
     write_notebook(lab, "wrong.ipynb", [WRONG_ANSWER])
+    page = request.getfixturevalue("page") if theme == LIGHT else request.getfixturevalue("new_page")()
     open_notebook(page, "wrong.ipynb")
     run_all(page)
     area = output_area(page, "cell-1")

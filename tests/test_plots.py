@@ -1,6 +1,7 @@
 """The pictures: what is drawn in them, what their sentences say, and that the same input gives the same bytes."""
 
 import io
+import sys
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from vmbus_teach import Scenario, ScenarioError, Session, Stepper, at_end, explore, interrupt, invariant, thread
 from vmbus_teach.graph import CERTAIN, IMPOSSIBLE, POSSIBLE
-from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, choose, load, raise_irq, store
+from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, choose, load, raise_irq, smp_cond_load_relaxed, store
 from vmbus_teach.scenarios.classics import AtomicIncrements, Increments, Peterson, PetersonTurnFirst
 from vmbus_teach.scenarios.retarget import HostIsLate, PerCpuLists
 from vmbus_teach.views.plots import growth, space_time, state_graph
@@ -123,15 +124,18 @@ class Racy(Scenario):
 
 
 class Coins(Scenario):
-    """Many schedules and few states: each toss has two results, and both are forgotten."""
+    """Many schedules and few states: players toss one after the other, 28 times each, and forget what came."""
 
-    def setup(self, tosses=1):
-        self.tosses = tosses
+    def setup(self, players=1):
+        self.turn = Cell(0)
+        for me in range(players):
+            self.add_thread(self.player, me)
 
-    @thread()
-    def task(self):
-        for _ in range(self.tosses):
+    def player(self, me):
+        yield smp_cond_load_relaxed(self.turn, lambda turn: turn == me)
+        for _ in range(28):
             yield choose((0, 1))
+        yield WRITE_ONCE(self.turn, me + 1)
 
 
 def marks(picture, name):
@@ -444,10 +448,10 @@ def test_growth_says_where_there_is_no_number():
 
 def test_growth_beyond_floats():
     """The number of schedules can be larger than any float."""
-    picture = growth(lambda n: Coins(tosses=n), [1, 1100], label="tosses")
-    assert picture.rows[1].schedules == 2**1100
-    assert marks(picture, "schedules")[1][1] == pytest.approx(331.13, abs=0.01)
-    assert "tosses 1100: states 1,101, schedules 1.4 × 10³³¹" in picture.alt
+    picture = growth(lambda n: Coins(players=n), [1, 40], label="players")
+    assert picture.rows[1].schedules == 2**1120 > sys.float_info.max
+    assert marks(picture, "schedules")[1][1] == pytest.approx(337.15, abs=0.01)
+    assert "players 40: states 1,201, schedules 1.4 × 10³³⁷" in picture.alt
     check_that_all_fits(picture)
 
 
@@ -488,7 +492,7 @@ def test_numbers_that_python_would_not_print_are_told():
 
 def pictures():
     """One picture of each kind."""
-    result = explore(HostIsLate)
+    result = explore(PetersonTurnFirst)
     return [
         space_time(result.failures[0]),
         state_graph(result),

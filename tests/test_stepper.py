@@ -67,7 +67,7 @@ def test_a_program_that_turns_out_to_be_wrong_ends_in_a_sentence(monkeypatch):
     """The page gets what the error says instead of no answer, for a search as for a step, and can ask again."""
     monkeypatch.setattr(module, "SHIPPED", 4)
     stepper = Stepper(WrongLater)
-    wrong = "yields 7 (a int), which is no operation"
+    wrong = "yields 7 (an int), which is no operation"
     assert wrong in ask(stepper, do="explore")["error"]
     assert wrong in ask(stepper, do="follow", steps=["first"] * 21 + ["second"])["error"]
     assert "error" not in ask(stepper, do="follow", steps=["first"] * 3)

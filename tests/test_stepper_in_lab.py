@@ -229,7 +229,6 @@ def test_the_focus_stays_where_it_is(page, lab):
 # ---- by ear ----
 
 
-@both
 def test_axe_finds_nothing_serious(page, lab):
     """At the start, with marks and help, and at a failure; in the stepper, and in the page around it for its sake."""
     stepper = show(page, lab, "Stepper(HostIsLate)").first
@@ -340,33 +339,48 @@ def test_markup_stays_text(page, lab):
 TALL = 3000  # a window in which a stepper is not cut off
 
 
-def test_pictures(new_page, lab):
-    """Light and dark, wide and narrow, zoomed, at a failure: nothing overflows, nothing is cut off."""
-    cell = "found = explore(HostIsLate).failures[0]\nStepper(HostIsLate, str(found.schedule))"
-    looks = {"light": (1280, 1), "narrow": (640, 1), "zoomed": (1280, 2)}
-    for name, (width, zoom) in looks.items():
-        page = new_page(width=width // zoom, height=TALL, device_scale_factor=zoom)
-        stepper = show(page, lab, cell).first
+FAILED = "found = explore(HostIsLate).failures[0]\nStepper(HostIsLate, str(found.schedule))"
+OVERFLOW = "stepper => stepper.scrollWidth - stepper.clientWidth"
+
+
+@pytest.mark.parametrize("looks, options", [
+    ({"light": 1280, "narrow": 640}, {}),
+    ({"zoomed": 640}, {"device_scale_factor": 2}),
+], ids=["as it is", "zoomed"])  # fmt: skip
+def test_pictures(new_page, lab, looks, options):
+    """Wide and narrow, and zoomed, at a failure and before it: nothing overflows, nothing is cut off."""
+    page = new_page(height=TALL, **options)
+    stepper = show(page, lab, FAILED).first
+    for name, width in looks.items():
+        page.set_viewport_size({"width": width, "height": TALL})
+        stepper.press("End")
         shot(stepper, f"failure-{name}")
-        overflow = "stepper => stepper.scrollWidth - stepper.clientWidth"
-        assert stepper.evaluate(overflow) <= 0, name
+        assert stepper.evaluate(OVERFLOW) <= 0, name
         for _ in range(6):
             stepper.get_by_role("button", name="Undo").click()
         shot(stepper, f"step-{name}")
-        assert stepper.evaluate(overflow) <= 0, name
-    page = new_page(height=TALL)
-    schedule = "target_cpu_store*3 host_retargets*2 ipi0*2 host_sends*4 vmbus_isr_1"
-    stepper = show(page, lab, f"Stepper(PerCpuLists, {schedule!r})").first
-    stepper.get_by_role("button", name="Mark").click()
-    shot(stepper, "readme")  # `make picture` takes it from here
+        assert stepper.evaluate(OVERFLOW) <= 0, name
+
+
+def test_pictures_in_the_dark(new_page, lab):
+    """The same in JupyterLab's dark theme, in which axe finds nothing serious."""
     choose_theme(lab, DARK)
-    page = new_page(height=TALL)
-    stepper = show(page, lab, cell).first
+    stepper = show(page := new_page(height=TALL), lab, FAILED).first
     shot(stepper, "failure-dark")
     assert axe(page, ".vt") == []
     for _ in range(6):
         stepper.get_by_role("button", name="Undo").click()
     shot(stepper, "step-dark")
+
+
+def test_pictures_of_the_readme(page, lab):
+    """The README's picture has the marks in it; `make picture` takes it from build/pictures/."""
+    page.set_viewport_size({"width": 1280, "height": TALL})
+    schedule = "target_cpu_store*3 host_retargets*2 ipi0*2 host_sends*4 vmbus_isr_1"
+    stepper = show(page, lab, f"Stepper(PerCpuLists, {schedule!r})").first
+    stepper.get_by_role("button", name="Mark").click()
+    expect(stepper.locator(".vt-fate").first).to_be_visible()
+    shot(stepper, "readme")
 
 
 def test_many_cpus_long_listings_long_schedules(new_page, lab):

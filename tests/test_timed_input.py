@@ -130,7 +130,8 @@ def test_costs_can_be_sent():
 
 
 @pytest.mark.parametrize(("make", "said"), [
-    (lambda: Costs({READ_ONCE: -1}), "READ_ONCE is to take -1. A time is a whole number of nanoseconds, 0 or more,"),
+    (lambda: Costs({READ_ONCE: -1}), "READ_ONCE is to take -1. A time is a whole number of nanoseconds, 0 or more"),
+    (lambda: Costs({READ_ONCE: 2**63}), "READ_ONCE is to take 9223372036854775808.* .at most 146 years"),
     (lambda: Costs({READ_ONCE: 1.5}), "READ_ONCE is to take 1.5"),
     (lambda: Costs({READ_ONCE: True}), "READ_ONCE is to take True"),
     (lambda: Costs({READ_ONCE: uniform}), "READ_ONCE is to take uniform"),
@@ -148,13 +149,15 @@ def test_costs_can_be_sent():
     (lambda: mixture({5: 0}), "all weights are 0"),
     (lambda: mixture({5: -1}), "give times with weights"),
     (lambda: mixture({5: "much"}), "give times with weights"),
+    (lambda: mixture({5: 10**400}), "give times with weights"),
     (lambda: mixture({"5": 1}), "one part of mixture"),
     (lambda: mixture([1, 2]), "give times with weights"),
     (lambda: observed([]), "at least one time"),
     (lambda: observed([1, -1]), "one of observed"),
     (lambda: observed([uniform(1, 2)]), "one of observed"),
     (lambda: observed(5), r"observed\(5\): give the times"),
-    (lambda: poisson(0), r"poisson\(0\): how many arrive per second\? More than 0"),
+    (lambda: poisson(0), r"poisson\(0\): how many arrive per second\? At least"),
+    (lambda: poisson(1e-300), r"how many arrive per second\? At least"),
     (lambda: poisson("many"), "how many arrive per second"),
     (lambda: poisson(float("nan")), "how many arrive per second"),
     (lambda: poisson(float("inf")), "how many arrive per second"),
@@ -202,6 +205,20 @@ class Strange:
         return self.value
 
 
+class Backwards:
+    """A pattern whose times go back."""
+
+    def arrivals(self, rng):
+        yield from (500, 300)
+
+
+class NoTimes:
+    """A pattern that returns a number."""
+
+    def arrivals(self, rng):
+        return 5
+
+
 P = {"packets": poisson(1000)}
 
 
@@ -218,9 +235,17 @@ P = {"packets": poisson(1000)}
      "names the function 'host_recieves', which Packets does not have. Did you mean host_receives"),
     (dict(traffic=P, costs=Costs({"host_receives.READ_ONC": 5})),
      "'host_receives.READ_ONC', and there is no operation 'READ_ONC'. Did you mean READ_ONCE"),
+    (dict(traffic=P, costs=Costs({"host_receives.": 5})), "'host_receives.', and there is no operation ''"),
+    (dict(traffic=P, costs=Costs({"READ_ONCE": 5})),
+     "'READ_ONCE'. An operation is written without quotes: {READ_ONCE: 5}"),
     (dict(traffic=P, costs={READ_ONCE: 5}), r"write costs=Costs\(\{READ_ONCE: 5\}\)"),
     (dict(traffic=P, until=1.5), "until = 1.5; it is a time in whole nanoseconds: 1_000_000 is a millisecond"),
     (dict(traffic=P, until=-1), "until = -1"),
+    (dict(traffic=P, until=2**63), "until = 9223372036854775808; .* some 146 years, is the longest"),
+    (dict(traffic=P, progress=5), r"progress = 5; give a function, as in progress=print"),
+    (dict(traffic={"packets": Backwards()}),
+     "packets arrives at 300 ns, after what arrived at 500 ns. Give times in order"),
+    (dict(traffic={"packets": NoTimes()}), "arrivals of packets gives 5; it must yield the times"),
     (dict(traffic=P, max_steps=0), "max_steps = 0; it is the number of steps after which to stop"),
     (dict(traffic=P, seed="one"), "seed = 'one'; a seed is a whole number"),
 ])  # fmt: skip
@@ -228,6 +253,14 @@ def test_wrong_arguments_are_told(arguments, said):
     """Each in a sentence that names the likely cause."""
     with pytest.raises(TimeError, match=said):
         simulate(Packets, **{"until": 10_000_000, **arguments})
+
+
+def test_the_clock_has_an_end():
+    """A run that comes to the end of 64 bits ends there, with a reason, and keeps what has been."""
+    run = simulate(Packets, traffic={"packets": periodic(1, first=2**62)}, costs=Costs({READ_ONCE: 2**62}))
+    assert run.reason == "stopped after 292 years, when the clock ends"
+    assert not run.finished
+    assert run.steps == len(run.times) == 1
 
 
 def test_a_scenario_without_traffic_says_so():

@@ -24,7 +24,7 @@ from vmbus_teach import (
     simulate_many,
     thread,
 )
-from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, Traffic, ndelay, next_arrival
+from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, Traffic, ndelay, next_arrival, xchg
 from vmbus_teach.scenarios.classics import ListMove
 from vmbus_teach.timed import Costs, Done, TimeError, exponential, many, poisson
 from vmbus_teach.timed import simulate_many as same
@@ -199,6 +199,8 @@ def test_estimates(here):
     assert here.mean(lambda run: run.seed).value == 29.5
     assert len(here.latency("counted")) == sum(len(run.gauges["counted"].latency) for run in here)
     assert "60 runs" in str(here)
+    with pytest.raises(TimeError, match=r"there is no kind of failure 'deadlok'\. Did you mean deadlock"):
+        here.failing("deadlok")
     with pytest.raises(TimeError, match=r"has no gauge 'count'; it has counted"):
         here.latency("count")
 
@@ -283,6 +285,76 @@ def once(press):
             press(done)
 
     return progress
+
+
+def test_what_was_not_finished_is_told():
+    """Runs that max_steps cuts off have not failed, but nobody knows whether they would: the text says so."""
+    runs = simulate_many(Race, seeds=5, executor=False, max_steps=2, **RACE)
+    assert (len(runs.failed), len(runs.unfinished), runs.complete) == (0, 5, True)
+    assert "; 5 came to no end (stopped after 2 steps, as max_steps says)" in str(runs)
+
+
+class Endless(Scenario):
+    """Packets are received for ever."""
+
+    def setup(self):
+        self.packets, self.ring = Traffic(), Cell(0)
+
+    @thread()
+    def receive(self):
+        while True:
+            yield next_arrival(self.packets)
+            yield xchg(self.ring, 0)
+
+
+class Presses:
+    """Arrivals, in the third run of which the stop button is pressed."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def arrivals(self, rng):
+        self.runs += 1
+        for number in range(1, 100_000):
+            if (self.runs, number) == (3, 5):
+                signal.raise_signal(signal.SIGINT)
+            yield number * 1000
+
+
+def test_a_run_that_was_stopped_is_not_kept():
+    """Of a run in the middle of which the button is pressed nothing is kept; those before it are whole."""
+    arguments = dict(traffic={"packets": Presses()}, max_steps=15_000)
+    runs = simulate_many(Endless, seeds=3, executor=False, **arguments)
+    assert ([run.steps for run in runs], runs.complete, runs.reason) == ([15_000] * 2, False, "stopped by hand")
+
+
+def test_progress_may_simulate():
+    """Within progress, another simulation may be made, also of many runs."""
+    def progress(done):
+        assert len(simulate_many(Race, seeds=2, executor=False, **RACE)) == 2
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(simulate_many(Race, seeds=4, executor=pool, progress=progress, **RACE)) == 4
+
+
+STOPPED = """
+    from vmbus_teach import simulate_many
+    from vmbus_teach.scenarios.classics import Peterson
+    from vmbus_teach.timed import many
+
+    if __name__ == "__main__":
+        many.WORTH_IT = 0
+        runs = simulate_many(Peterson, seeds=200, max_steps=20_000, progress=lambda done: done.runs < 20)
+        print(20 <= len(runs) < 200, runs.complete, runs.reason)
+"""
+
+
+def test_a_pool_that_is_stopped_says_nothing(tmp_path):
+    """The default pool is given up in silence, and long runs are handed out one by one, so that few are lost."""
+    script = tmp_path / "stopped.py"
+    script.write_text(textwrap.dedent(STOPPED))
+    done = subprocess.run([sys.executable, script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.stderr, done.stdout) == ("", "True False stopped by progress\n")
 
 
 def test_nothing_at_all_has_no_estimate():

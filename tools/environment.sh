@@ -68,7 +68,7 @@ case $what in
         echo "Installing JupyterLab and the course into .venv (about a minute, 450 MB) ..."
         wanted=. ;;
     test)
-        echo "Installing JupyterLab, the course and its test tools into .venv (about a minute, 750 MB) ..."
+        echo "Installing JupyterLab, the course and its test tools into .venv (a few minutes, 900 MB) ..."
         wanted='.[test]' ;;
     *)
         fail "tools/environment.sh takes 'lab' or 'test', not '$what'." ;;

@@ -8,8 +8,8 @@ lint=0
 sh tools/lint.sh || lint=1
 
 echo "Running the tests, then every notebook and exercise: each cell must print again what is stored in it ..."
-# Two processes, a file at a time each: the machine that counts has two cores.
-.venv/bin/python -m pytest -n 2 --dist loadfile tests notebooks solutions exercises \
+# Two processes, a file at a time each: the machine that counts has two cores. tests/conftest.py says in which order.
+.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests notebooks solutions exercises \
     --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout=120
 tests=$?
 

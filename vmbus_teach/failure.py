@@ -55,7 +55,7 @@ class Failure:
             for context, outcome in machine.moves(state)
             if isinstance(outcome, Blocked) and (operation := machine.operation(state, context))
         ]
-        failed = [p for p in (*machine.invariants, *machine.at_ends) if p.fault(state) in session.failures]
+        failed = [p for p in (*machine.invariants, *machine.at_ends) if p.answer(state) in session.failures]
         about = {shared for p in failed for shared in p.reads()}
         return name_pattern(self.kind, self.trace, waiting, about)
 

@@ -7,9 +7,15 @@ from typing import Any, NamedTuple
 
 from .kernel.base import Context
 
+#: The kinds of failure.
+KINDS = (
+    "invariant", "at_end", "assertion", "error", "deadlock", "use-after-free", "double-free", "leak",
+    "sleep-in-atomic", "data-race",
+)  # fmt: skip
+
 
 class Fault(NamedTuple):
-    """A failed check: the schedule ends. ``where`` tells faults apart that have the same kind."""
+    """A failed check: the schedule ends. ``kind`` is one of KINDS; ``where`` tells those of one kind apart."""
 
     kind: str
     message: str

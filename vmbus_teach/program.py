@@ -17,7 +17,7 @@ from collections.abc import Generator, Hashable
 from typing import Any
 
 from .advice import forgotten_yields
-from .kernel.base import ModelError, Operation, Program, show
+from .kernel.base import ModelError, Operation, Program, an, show
 from .position import frames_can_be_read, position
 from .source import Place, chain, in_words, places, places_of_error, shown_file
 from .supervise import ProgramError, Supervision, Surroundings, handled
@@ -265,7 +265,7 @@ def _what(value: Any) -> str:
         return f"the generator {value.__name__}"
     if isinstance(value, type) and issubclass(value, Operation):
         return f"{value.__name__} itself"
-    return "nothing (None)" if value is None else f"{show(value)} (a {type(value).__name__})"
+    return "nothing (None)" if value is None else f"{show(value)} ({an(type(value))})"
 
 
 def _advice(value: Any) -> str:

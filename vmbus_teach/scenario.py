@@ -150,7 +150,8 @@ class Scenario(Fixed):
             self.setup(**parameters)
         except ModelError as error:
             said = str(error).removeprefix(f"{self}: ")
-            raise type(error)(f"{self}: {said}{in_words(error)}") from None
+            where = in_words(error)
+            raise type(error)(f"{self}: {said}{where if where not in said else ''}") from None
         except Exception as error:
             raise ScenarioError(f"setup of {self} raises {type(error).__name__}: {error}{in_words(error)}.") from error
         self._declare_threads()

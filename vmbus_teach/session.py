@@ -263,6 +263,6 @@ def as_scenario(scenario: Scenario | type[Scenario]) -> Scenario:
     if isinstance(scenario, Scenario):
         return scenario
     raise ScenarioError(
-        f"{show(scenario)} is no scenario. Give a subclass of Scenario, or an instance: explore(PerCpuLists) "
-        "or explore(PerCpuLists(channels=2))."
+        f"{show(scenario)} is no scenario. Give a subclass of Scenario, or an instance: PerCpuLists "
+        "or PerCpuLists(messages=2)."
     )

@@ -60,33 +60,48 @@ class Supervision:
         if self.broken is not None:
             raise self.broken
 
+    #: Errors that a program may cause, but not catch.
+    kept: type[ModelError] = ModelError
+    instead_of_input = (
+        "A program is executed once per position, not once per schedule, so it cannot ask anybody. For a value that is "
+        "open, yield choose((1, 2)): every one is tried."
+    )
+
+    def watches(self, frame: types.FrameType) -> bool:
+        """Whether what happens in this frame counts; asked anew whenever something is called."""
+        return True
+
+    def endless(self, frame: types.FrameType) -> str:
+        """What is said of code that does not come to an end."""
+        return (
+            f"{self.title} has executed {MAX_LINES:,} lines without a yield (it is now at {place_of(frame)}); it seems "
+            "to run forever. Each round of a loop must yield an operation; to wait for a value, yield "
+            "smp_cond_load_relaxed(cell, predicate)."
+        )
+
     def _trace(self, frame: types.FrameType, event: str, arg: Any) -> Any:
-        if event == "call" and jumps_to_itself(frame.f_code):
-            frame.f_trace_opcodes = True  # there Python 3.11 tells of no lines
+        if frame.f_code.co_name == "ask_exit":
+            raise SystemExit  # IPython's exit() would end the notebook's kernel
+        if event == "call":
+            if not self.watches(frame):
+                return None
+            if jumps_to_itself(frame.f_code):
+                frame.f_trace_opcodes = True  # there Python 3.11 tells of no lines
         if event in ("line", "call", "opcode"):
-            if frame.f_code.co_name == "ask_exit":
-                raise SystemExit  # IPython's exit() would end the notebook's kernel
             self.lines += 1
             if self.lines > MAX_LINES and (self.lines > 2 * MAX_LINES or not _would_be_caught(frame)):
-                self.broken = ProgramError(
-                    f"{self.title} has executed {MAX_LINES:,} lines without a yield (it is now at {_place(frame)}); it "
-                    "seems to run forever. Each round of a loop must yield an operation; to wait for a value, yield "
-                    "smp_cond_load_relaxed(cell, predicate)."
-                )
+                self.broken = self.broken or ProgramError(self.endless(frame))
                 raise _Endless
-        elif event == "exception" and self.broken is None and isinstance(arg[1], ModelError):
+        elif event == "exception" and self.broken is None and isinstance(arg[1], self.kept):
             self.broken = arg[1]
         return self._trace
 
     def _input(self, *_: object) -> NoReturn:
         frame = sys._getframe(1)
-        raise ProgramError(
-            f"{self.title} calls input() (in {_place(frame)}). A program is executed once per position, not once per "
-            "schedule, so it cannot ask anybody. For a value that is open, yield choose((1, 2)): every one is tried."
-        )
+        raise ProgramError(f"{self.title} calls input() (in {place_of(frame)}). {self.instead_of_input}")
 
 
-def _place(frame: types.FrameType) -> Place:
+def place_of(frame: types.FrameType) -> Place:
     return Place(frame.f_code.co_name, frame.f_code.co_filename, frame.f_lineno, frame.f_code)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..kernel.base import ModelError, Shared, show
 from ..outcome import Fault
@@ -12,6 +11,8 @@ from ..scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ..machine import Machine
+
+Answer = TypeVar("Answer")
 
 
 class View:
@@ -30,37 +31,46 @@ class View:
         return value
 
 
-@dataclass
-class Property:
-    """An ``@invariant`` or ``@at_end`` of the scenario, evaluated once per combination of what it reads."""
+class Question(Generic[Answer]):
+    """A method of the scenario that is asked about states: once per combination of what it reads."""
 
-    machine: Machine
-    method: Callable[[Any], Any]
-    kind: str
+    def __init__(self, machine: Machine, method: Callable[[Any], Any]) -> None:
+        self.machine = machine
+        self.method = method
+        self.name = method.__name__
+        self.mask = 0  # of the fields that it has been seen to look at
+        self.memo: dict[int, Answer] = {}
 
-    def __post_init__(self) -> None:
-        self.name = self.method.__name__
-        self.mask = 0
-        self.memo: dict[int, Fault | None] = {}
-
-    def fault(self, state: int) -> Fault | None:
+    def answer(self, state: int) -> Answer:
+        """What it says of a state."""
         at = state & self.mask
         if at in self.memo:
             return self.memo[at]
         view = View(self.machine, state)
-        fault = self._evaluate(view)
+        answer = self._ask(view)
         if view._mask | self.mask != self.mask:
             self.mask |= view._mask
-            self.memo.clear()
-        self.memo[state & self.mask] = fault
-        return fault
+            self.memo.clear()  # keyed by too little
+        self.memo[state & self.mask] = answer
+        return answer
 
     def reads(self) -> set[Shared]:
         """The pieces of state that it has been seen to look at."""
         machine = self.machine
         return {shared for shared in machine.shared if self.mask >> machine.shift[shared] & machine.field}
 
-    def _evaluate(self, view: View) -> Fault | None:
+    def _ask(self, view: View) -> Answer:
+        raise NotImplementedError
+
+
+class Property(Question[Fault | None]):
+    """An ``@invariant`` or ``@at_end`` of the scenario; the answer is the fault where it does not hold."""
+
+    def __init__(self, machine: Machine, method: Callable[[Any], Any], kind: str) -> None:
+        super().__init__(machine, method)
+        self.kind = kind
+
+    def _ask(self, view: View) -> Fault | None:
         scenario = self.machine.scenario
         try:
             holds = self.method(view)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def state_faults(machine: Machine, state: int) -> list[Fault]:
     """The invariants that do not hold here."""
-    return [fault for p in machine.invariants if (fault := p.fault(state))]
+    return [fault for p in machine.invariants if (fault := p.answer(state))]
 
 
 def is_end(machine: Machine, state: int) -> bool:
@@ -30,4 +30,4 @@ def end_faults(machine: Machine, state: int) -> list[Fault]:
     stuck = deadlock(machine, state)
     if stuck:
         return [stuck]
-    return [fault for p in machine.at_ends if (fault := p.fault(state))] + leaks(machine, state)
+    return [fault for p in machine.at_ends if (fault := p.answer(state))] + leaks(machine, state)

@@ -14,6 +14,7 @@ from ..explore import Exploration, explore
 from ..failure import Failure
 from ..graph import Graph
 from ..narrate import count
+from ..program import ProgramError
 from ..scenario import Scenario
 from ..session import Session
 
@@ -98,7 +99,7 @@ def _circle(found: Exploration, kind: str, said: str) -> Failure:
             then = f"after step {len(before)}" if before else "at the start"
             back = f"after step {len(before) + len(circle)} everything is as it was {then}"
             return _told(session, kind, f"{said}: {back}")
-    raise AssertionError("there is no schedule without end after all")
+    raise _differs(found)
 
 
 def _apart(scenario: Scenario) -> Exploration:
@@ -140,8 +141,16 @@ def _walk(found: Exploration, way: list[int]) -> Session:
                     break
                 session.undo()
         else:
-            raise AssertionError(f"no step leads to state {number}")
+            raise _differs(found)
     return session
+
+
+def _differs(found: Exploration) -> ProgramError:
+    """What is to be said where another look at the same schedules has shown other states."""
+    return ProgramError(
+        f"{found.scenario} has done one thing when it was executed, and another when it was executed again. What a "
+        "program does may depend on Cells and on what its operations give, not on chance or on the clock."
+    )
 
 
 def _told(session: Session, kind: str, message: str) -> Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -258,11 +258,17 @@ def _said(findings: list[Finding]) -> str:
 
 
 def _made(searched: type[Scenario], parameters: Parameters) -> Scenario:
-    """An instance, set up under supervision."""
-    try:
-        return searched(**parameters)
-    except SystemExit as error:
-        raise Refused(f"setup of {searched.__name__} calls exit(){in_words(error)}. Delete that line.") from None
+    """An instance, set up under a watch of its own: what was caught there must not be caught once more, unwatched."""
+    made = None
+    with Watch(searched.__name__) as watch, suppress(_Endless):
+        try:
+            made = searched(**parameters)
+        except SystemExit as error:
+            raise Refused(f"setup of {searched.__name__} calls exit(){in_words(error)}. Delete that line.") from None
+    print(watch.printed, end="")  # for the watch around this one
+    watch.raise_if_broken()
+    assert made is not None
+    return made
 
 
 def _values(session: Session) -> str:

@@ -9,6 +9,7 @@ has something that does not count, it is told so in a sentence rather than judge
 from __future__ import annotations
 
 import inspect
+import random
 import time
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import kernel
 from ..advice import meant
-from ..kernel.base import Context, ModelError, Operation, Shared, listed, show
+from ..kernel.base import Context, ModelError, Operation, Shared, an, listed, show
 from ..kernel.interrupts import Interrupt
 from ..machine import Machine
 from ..program import Place
@@ -67,6 +68,11 @@ def check_class(exercise: RepairIt, answer: Any) -> None:
                 f"{cls.__name__}.{sleeper} calls time.sleep. Nothing waits by the clock here: a schedule says who goes "
                 "next, and every one is tried. Delete that line."
             )
+        if gambler := _draws(member):
+            raise Refused(
+                f"{cls.__name__}.{gambler} uses random. Here nothing is left to chance: for what is open, yield "
+                "choose((1, 2)), and every one is tried."
+            )
 
 
 def _sleeps(member: Any) -> str:
@@ -75,6 +81,15 @@ def _sleeps(member: Any) -> str:
         names = names_in(function.__code__)
         found = [function.__globals__.get(name) for name in names.read]
         if time.sleep in found or (time in found and "sleep" in names.attributes):
+            return str(function.__name__)
+    return ""
+
+
+def _draws(member: Any) -> str:
+    """Which of the functions that are reached from here draws random numbers; "" if none."""
+    for function in functions_reached(member):
+        found = [function.__globals__.get(name) for name in names_in(function.__code__).read]
+        if any(it is random or isinstance(getattr(it, "__self__", it), random.Random) for it in found):
             return str(function.__name__)
     return ""
 
@@ -106,6 +121,8 @@ def _not_allowed(exercise: RepairIt, cls: type, name: str, member: Any) -> str:
             return f"it must be a method, not {described(member)}. {may}"
         if inspect.isgeneratorfunction(getattr(given, name)) and not inspect.isgeneratorfunction(member):
             return "it has no yield, so it is no program. To do what another program does, write yield from before it."
+        if name == "setup" and (inspect.isgeneratorfunction(member) or inspect.iscoroutinefunction(member)):
+            return "a setup is no program: nothing in it may be yielded or awaited, it only makes the state."
         return ""
     if name.startswith("__"):
         return f"it would change how Python treats the scenario. Delete it. {may}"
@@ -334,8 +351,7 @@ def described(value: Any) -> str:
     if callable(value):
         return f"the function {_name(value)}"
     text = show(value)
-    kind = type(value).__name__
-    return f"{text if len(text) < 60 else text[:57] + '...'} ({'an' if kind[0] in 'aeiou' else 'a'} {kind})"
+    return f"{text if len(text) < 60 else text[:57] + '...'} ({an(type(value))})"
 
 
 def unknown(names: Mapping[str, Any], name: str) -> str:

@@ -12,34 +12,30 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..program import ProgramError
-from ..source import Place, _foreign
-from ..supervise import MAX_LINES, Supervision, _Endless, jumps_to_itself
+from ..source import _foreign
+from ..supervise import MAX_LINES, Supervision, place_of
 
 
 class Watch(Supervision):
     """As Supervision, for all that the learner's code does outside of programs: only its own lines are counted."""
 
-    def _trace(self, frame: types.FrameType, event: str, arg: Any) -> Any:
-        if frame.f_code.co_name == "ask_exit":
-            raise SystemExit  # IPython's exit() would end the notebook's kernel
+    kept = ProgramError
+    instead_of_input = "Nothing that is judged can ask anybody; write down the value that you would type."
+
+    def watches(self, frame: types.FrameType) -> bool:
+        """Only the learner's own; what code of others calls is asked about again, and begins anew."""
         if _foreign(frame.f_code.co_filename):
-            return None  # not the learner's; what it calls is asked about again
-        if event == "call" and jumps_to_itself(frame.f_code):
-            frame.f_trace_opcodes = True
-        if event == "call" and (frame.f_back is None or _foreign(frame.f_back.f_code.co_filename)):
+            return False
+        if frame.f_back is None or _foreign(frame.f_back.f_code.co_filename):
             self.lines = 0
-        self.lines += 1
-        if self.lines > MAX_LINES:
-            code = frame.f_code
-            place = Place(code.co_name, code.co_filename, frame.f_lineno, code)
-            self.broken = self.broken or ProgramError(
-                f"{self.title} has executed {MAX_LINES:,} lines in one go (it is now at {place}); it seems to run for "
-                "ever. Look for a loop that never ends."
-            )
-            raise _Endless
-        if event == "exception" and self.broken is None and isinstance(arg[1], ProgramError):
-            self.broken = arg[1]
-        return self._trace
+        return True
+
+    def endless(self, frame: types.FrameType) -> str:
+        """Without a word of yields: there are none in a setup."""
+        return (
+            f"{self.title} has executed {MAX_LINES:,} lines in one go (it is now at {place_of(frame)}); it seems to "
+            "run for ever. Look for a loop that never ends."
+        )
 
 
 # --- the course itself ------------------------------------------------------------------------

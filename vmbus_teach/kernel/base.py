@@ -130,7 +130,7 @@ def check_program(program: Any, where: str) -> None:
     if not callable(program):
         called = " Name it without calling it." if isinstance(program, GeneratorType) else ""
         raise ModelError(
-            f"{where} takes a program, not {show(program)} ({_a(type(program))}).{called} "
+            f"{where} takes a program, not {show(program)} ({an(type(program))}).{called} "
             "A program is a method that yields operations, such as self.worker."
         )
 
@@ -250,8 +250,8 @@ class Operation:
 
     def _reject(self, name: str, wanted: Any, value: Any) -> NoReturn:
         kind = (get_args(wanted) or (wanted,))[0]
-        what = "a function" if kind is Callable else _a(kind)
-        text = f"{type(self).__name__} takes {what} as {name}, not {show(value)} ({_a(type(value))})."
+        what = "a function" if kind is Callable else an(kind)
+        text = f"{type(self).__name__} takes {what} as {name}, not {show(value)} ({an(type(value))})."
         if kind is not Callable and issubclass(kind, Shared):
             text += f" Give it the {kind.__name__} that setup made"
             text += "; an object has fields: name one." if hasattr(value, "fields") else "."
@@ -298,7 +298,8 @@ class Operation:
         return f"{type(self).__name__}({', '.join(show(value) for value, _ in arguments)})"
 
 
-def _a(kind: type) -> str:
+def an(kind: type) -> str:
+    """The name of a class with its article."""
     return f"{'an' if kind.__name__[0] in 'AEIOUaeio' else 'a'} {kind.__name__}"
 
 

@@ -43,16 +43,19 @@ class Distribution(Protocol):
 
 Cost = int | Distribution
 
+#: No time is later, and nothing takes longer: 146 years in ns. Times are kept in 64 bits.
+LATEST = 2**62
+
 
 def check_cost(what: str, cost: Any) -> Cost:
     """``cost``, if it is one. Raises TimeError otherwise."""
-    if type(cost) is int and cost >= 0:
+    if type(cost) is int and 0 <= cost <= LATEST:
         return cost
     if isinstance(cost, Distribution) and not isinstance(cost, type):
         return cost
     raise TimeError(
-        f"{what} is to take {show(cost)}. A time is a whole number of nanoseconds, 0 or more, or a distribution such "
-        "as uniform(100, 200) or exponential(1000)."
+        f"{what} is to take {show(cost)}. A time is a whole number of nanoseconds, 0 or more (at most 146 years), or a "
+        "distribution such as uniform(100, 200) or exponential(1000)."
     )
 
 
@@ -135,7 +138,7 @@ class mixture:
 
 
 def _is_weight(weight: Any) -> bool:
-    return isinstance(weight, int | float) and 0 <= weight < float("inf")
+    return isinstance(weight, int | float) and 0 <= weight <= 1e100
 
 
 @dataclass(frozen=True)
@@ -165,9 +168,11 @@ def drawn(cost: Cost, rng: Random) -> int:
 
 def checked_time(what: object, time: Any) -> int:
     """``time``, which ``what`` has given. Raises TimeError if it is none."""
-    if type(time) is int and time >= 0:
+    if type(time) is int and 0 <= time <= LATEST:
         return time
-    raise TimeError(f"{what} gave {show(time)}. A time is a whole number of nanoseconds, 0 or more.")
+    raise TimeError(
+        f"{what} gave {show(time)}. A time is a whole number of nanoseconds, 0 or more (at most 146 years)."
+    )
 
 
 # --- what each operation takes ------------------------------------------------------------------
@@ -259,10 +264,12 @@ class Costs:
         """Raises TimeError if a function is named that the scenario does not have, or an unknown operation."""
         for name in self.operations:
             if isinstance(name, str):
-                function, _, operation = name.partition(".")
+                function, dot, operation = name.partition(".")
+                if function in _kinds(Operation) and function not in _functions(scenario):
+                    raise TimeError(f"Costs names {name!r}. An operation is written without quotes: {{{function}: 5}}.")
                 said = f"the function {function!r}, which {scenario} does not have"
                 _check_name(function, _functions(scenario), said)
-                if operation:
+                if dot:
                     _check_name(operation, _kinds(Operation), f"{name!r}, and there is no operation {operation!r}")
 
 

@@ -7,30 +7,37 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count as numbered
 from pickle import PicklingError
-from threading import Lock
+from threading import RLock
 from typing import Any, Literal, NamedTuple
 
+from ..advice import meant
 from ..kernel.base import show
 from ..narrate import count
+from ..outcome import KINDS
 from ..scenario import Scenario
 from ..search import StopButton
 from ..session import as_scenario
 from .costs import Costs, TimeError
+from .cpus import BY_HAND
 from .estimate import Estimate, mean, share
 from .run import Run, Times
-from .simulate import MAX_STEPS, Plans, check_seed, check_times, run_once
+from .simulate import MAX_STEPS, Plans, check_progress, check_seed, check_times, run_once
 from .traffic import Pattern
 
 #: With fewer steps than this still to be made, it is not worth while to start processes; a run costs some, too.
 WORTH_IT, A_RUN = 1_000_000, 200
 
-#: How many runs are handed to a processor at once, at most; and how many portions there should be at least.
-BATCH, PORTIONS = 50, 16
+#: What is handed to a processor at once, at most: so many runs, so many steps. And how many portions there should be.
+BATCH, STEPS, PORTIONS = 50, 300_000, 16
 
 #: Held while programs run, and while anybody is told of it: of several threads, one at a time. (They would gain nothing
 #: from more, and what a program prints is caught by taking the place of sys.stdout, for all threads.)
-_running = Lock()
+_running = RLock()
+
+#: What has been given up, so that threads of this process stop, too: a number for each call.
+_calls, _given_up = numbered(), set[int]()
 
 
 @dataclass
@@ -56,8 +63,18 @@ class Runs:
         """The runs that failed."""
         return [run for run in self.runs if run.fault]
 
+    @property
+    def unfinished(self) -> list[Run]:
+        """The runs that were stopped before their end, as by ``max_steps``: nobody knows whether they would fail."""
+        return [run for run in self.runs if not run.finished]
+
     def failing(self, kind: str = "") -> Estimate:
-        """Which part of the runs fails (with this kind of failure, if given), with its confidence interval."""
+        """Which part of the runs fails (with this kind of failure, if given), with its confidence interval.
+
+        Raises TimeError if there is no such kind.
+        """
+        if kind not in ("", *KINDS):
+            raise TimeError(f"there is no kind of failure {show(kind)}. {meant(str(kind), list(KINDS))}".rstrip())
         return self.share(lambda run: run.fault is not None and kind in ("", run.fault.kind))
 
     def share(self, test: Callable[[Run], object]) -> Estimate:
@@ -102,6 +119,8 @@ class Runs:
         told = f"{self.scenario}: {count(len(self.runs), 'run')}"
         if self.runs:
             told += f", {len(self.failed):,} failed: {self.failing()}"
+        if self.unfinished:
+            told += f"; {len(self.unfinished):,} came to no end ({self.unfinished[0].reason})"
         return told + (f"; {self.reason}" if self.reason else "")
 
     __repr__ = __str__
@@ -127,6 +146,10 @@ class _Job(NamedTuple):
     until: int | None
     max_steps: int
     seeds: tuple[int, ...]
+    call: int  # of simulate_each
+
+    def plans(self) -> Plans:
+        return Plans(self.scenario, self.costs, self.traffic)
 
 
 def simulate_many(
@@ -168,13 +191,15 @@ def simulate_each(
     """
     if not isinstance(cases, Mapping) or not all(isinstance(case, Mapping) for case in cases.values()):
         raise TimeError(f"simulate_each takes a dict of cases, each a dict of simulate's arguments, not {show(cases)}.")
-    numbers = _seeds(seeds)
+    numbers, call = _seeds(seeds), next(_calls)
     if executor and not hasattr(executor, "submit"):
         raise TimeError(f"executor = {show(executor)}; {_WHICH_EXECUTOR}")
-    whole = [_case(number, {**common, **case}, numbers) for number, case in enumerate(cases.values())]
+    check_progress(progress)
+    whole = [_case({**common, **case}, numbers)._replace(case=n, call=call) for n, case in enumerate(cases.values())]
+    plans = [job.plans() for job in whole]  # what is wrong with them is said here, before anything runs elsewhere
     found: list[list[Run]] = [[] for _ in whole]
     done, total, reason = 0, len(whole) * len(numbers), ""
-    with StopButton() as stop, closing(_made(whole, executor, stop)) as made:
+    with StopButton() as stop, closing(_made(whole, plans, executor, stop)) as made:
         for job, runs in made:
             for run in runs:
                 run.scenario = job.scenario  # the same for all, also for those that come from another process
@@ -204,61 +229,52 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return numbers
 
 
-def _case(number: int, arguments: dict[str, Any], seeds: tuple[int, ...]) -> _Job:
+def _case(arguments: dict[Any, Any], seeds: tuple[int, ...]) -> _Job:
     known = {"scenario", "costs", "traffic", "until", "max_steps"}
     if unknown := arguments.keys() - known:
-        raise TimeError(f"{', '.join(sorted(unknown))}: no argument of simulate that many runs can have.")
+        raise TimeError(f"{', '.join(sorted(map(str, unknown)))}: no argument of simulate that many runs can have.")
     if "scenario" not in arguments:
         raise TimeError("a case has no scenario: give one in each case, or once for all of them, scenario=PerCpuLists.")
     until, max_steps = arguments.get("until"), arguments.get("max_steps", MAX_STEPS)
     check_times(until, max_steps)
     costs, traffic = arguments.get("costs"), arguments.get("traffic")
     costs, traffic = Costs() if costs is None else costs, {} if traffic is None else traffic
-    scenario = as_scenario(arguments["scenario"])
-    Plans(scenario, costs, traffic)  # what is wrong with them is said here, before anything runs elsewhere
-    return _Job(number, scenario, costs, traffic, until, max_steps, seeds)
+    return _Job(0, as_scenario(arguments["scenario"]), costs, traffic, until, max_steps, seeds, 0)
 
 
 def _made(
-    jobs: Sequence[_Job], executor: Executor | Literal[False] | None, stop: StopButton
+    jobs: Sequence[_Job], plans: Sequence[Plans], executor: Executor | Literal[False] | None, stop: StopButton
 ) -> Generator[tuple[_Job, list[Run]], None, None]:
-    """Runs, in the order in which they are over, each with the job that it belongs to."""
-    if executor:
-        yield from _made_elsewhere(jobs, executor, stop)
-        return
+    """Runs, in the order in which they are over, each with the job that it belongs to.
+
+    The first is always made here: it tells how much work the others will be.
+    """
     runs = steps = 0
     for number, job in enumerate(jobs):
-        plans = Plans(job.scenario, job.costs, job.traffic)
         for at, seed in enumerate(job.seeds, 1):
-            if stop.pressed:
+            run = _run(plans[number], job, seed, stop)
+            if run is None:
                 return
-            run = _run(plans, job, seed, stop)
             yield job, [run]
             runs, steps = runs + 1, steps + run.steps
+            each = steps / runs + A_RUN
             left = [job._replace(seeds=job.seeds[at:]), *jobs[number + 1 :]]
-            if executor is None and (steps / runs + A_RUN) * sum(len(other.seeds) for other in left) > WORTH_IT:
+            if executor:
+                yield from _made_elsewhere(left, each, executor, stop)
+                return
+            if executor is None and each * sum(len(other.seeds) for other in left) > WORTH_IT:
                 pool = _processes()
                 if pool is not None:
-                    yield from _made_in_pool(left, pool, stop)
+                    yield from _made_elsewhere(left, each, pool, stop, ours=True)
                     return
                 executor = False
 
 
-def _made_in_pool(jobs: Sequence[_Job], pool: Any, stop: StopButton) -> Generator[tuple[_Job, list[Run]], None, None]:
-    """The same in a pool of our own, which is given up where the runs are."""
-    complete = False
-    try:
-        yield from _made_elsewhere(jobs, pool, stop)
-        complete = not stop.pressed
-    finally:
-        if not complete:
-            pool.shutdown(wait=False, kill_workers=True)
-
-
 def _made_elsewhere(
-    jobs: Sequence[_Job], executor: Executor, stop: StopButton
+    jobs: Sequence[_Job], each: float, executor: Executor, stop: StopButton, ours: bool = False
 ) -> Generator[tuple[_Job, list[Run]], None, None]:
-    size = max(1, min(BATCH, sum(len(job.seeds) for job in jobs) // PORTIONS))
+    """The same by an executor, in portions; a run takes about ``each`` steps. ``ours``: a pool that we may give up."""
+    size = max(1, min(BATCH, int(STEPS / each), sum(len(job.seeds) for job in jobs) // PORTIONS))
     batches = [job._replace(seeds=job.seeds[at : at + size]) for job in jobs for at in range(0, len(job.seeds), size)]
     waiting: dict[Future[list[Run]], _Job] = {}
     try:
@@ -273,8 +289,13 @@ def _made_elsewhere(
                 runs = _result(future, waiting[future].scenario, stop)
                 yield waiting.pop(future), runs
     finally:
-        for future in waiting:
-            future.cancel()
+        if waiting:
+            _given_up.add(jobs[0].call)
+        if waiting and ours:  # loky gives up what waits by itself, and stumbles over what is cancelled already
+            executor.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
+        else:
+            for future in waiting:
+                future.cancel()
 
 
 def _result(future: Future[list[Run]], scenario: Scenario, stop: StopButton) -> list[Run]:
@@ -313,18 +334,19 @@ def _processes() -> Any:
 
 def _batch(job: _Job) -> list[Run]:
     """The runs of a job, in another process or thread."""
-    plans = Plans(job.scenario, job.costs, job.traffic)
-    runs = []
+    plans = job.plans()
     with StopButton() as stop:
-        for seed in job.seeds:
-            if not stop.pressed:
-                runs.append(_run(plans, job, seed, stop))
-    return runs
+        made = [_run(plans, job, seed, stop) for seed in job.seeds]
+    return [run for run in made if run is not None]
 
 
-def _run(plans: Plans, job: _Job, seed: int, stop: StopButton) -> Run:
-    """A run without what takes much room; of one that failed, the schedule is kept."""
+def _run(plans: Plans, job: _Job, seed: int, stop: StopButton) -> Run | None:
+    """A run without what takes much room; of one that failed, the schedule is kept. None if it was stopped by hand."""
     with _running:
+        if stop.pressed or job.call in _given_up:
+            return None
         run = run_once(plans, seed, job.until, job.max_steps, None, stop)
+    if run.reason == BY_HAND:
+        return None
     kept: dict[str, Any] = {} if run.fault else {"words": None}
     return replace(run, times=None, stretches=None, **kept)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..advice import meant
-from ..checkers.properties import View
+from ..checkers.properties import Question, View
 from ..kernel.base import Operation, Shared, show
 from ..kernel.cpu import HARDIRQS, TASKS, Cpu
 from ..kernel.interrupts import Interrupt
@@ -27,7 +27,7 @@ from .costs import Cost, Costs, Distribution, TimeError, drawn, uniform
 from .traffic import Pattern
 
 if TYPE_CHECKING:
-    from .drive import Drive
+    from .cpus import Cpus
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +39,7 @@ class Turn:
     step: Step
     operation: Operation
     cpu: int | None  # the number of the CPU that it keeps busy; None: the host, sleeping, or the start of a context
-    cost: int | Callable[[Drive], int | None]  # ns, or what draws them; None: it never comes
+    cost: int | Callable[[Cpus], int | None]  # ns, or what draws them; None: it never comes
     paid: bool  # it waits, and has taken its time already
     starts: bool  # an interrupt arrives, a tasklet starts, ...
     entry: Cost  # what is added to the first operation of what it starts
@@ -74,29 +74,10 @@ class Effect:
     plain: bool  # quiet, and with the CPU and all locks it is as it was
 
 
-class Measure:
-    """A ``@gauge``: its levels, evaluated once per combination of what it reads."""
+class Measure(Question[dict[str, int]]):
+    """A ``@gauge``; the answer is how much there is, by name."""
 
-    def __init__(self, machine: Machine, method: Callable[[Any], Any]) -> None:
-        self.machine = machine
-        self.method = method
-        self.name = method.__name__
-        self.mask = 0
-        self.memo: dict[int, dict[str, int]] = {}
-
-    def levels(self, state: int) -> dict[str, int]:
-        """How much there is, by name."""
-        known = self.memo.get(state & self.mask)
-        if known is None:
-            view = View(self.machine, state)
-            known = self._evaluate(view)
-            if view._mask | self.mask != self.mask:
-                self.mask |= view._mask
-                self.memo.clear()
-            self.memo[state & self.mask] = known
-        return known
-
-    def _evaluate(self, view: View) -> dict[str, int]:
+    def _ask(self, view: View) -> dict[str, int]:
         where = f"the gauge {self.name} of {self.machine.scenario}"
         try:
             found = self.method(view)
@@ -137,6 +118,7 @@ class Plan:
         self._place_masks = [self.machine.field << shift for shift in self.machine.place_shift]
         self.cpus = [shared for shared in self.machine.shared if isinstance(shared, Cpu)]
         self._cpu_number = {cpu: number for number, cpu in enumerate(self.cpus)}
+        self._masks = [*self._place_masks, *map(self._mask, self.machine.shared)]
         self._locks = [shared for shared in self.machine.shared if isinstance(shared, Lock)]
 
     def turn(self, state: int, index: int) -> Turn | None:
@@ -179,13 +161,13 @@ class Plan:
             is_task=context.kind in TASKS,
         )
 
-    def _cost(self, step: Step) -> Cost | Callable[[Drive], int | None]:
+    def _cost(self, step: Step) -> Cost | Callable[[Cpus], int | None]:
         position, costs = step.position, self.costs
         operation = position.operation
         if position.node is None:
             kind = step.context.kind
             if kind == "softirq":
-                return lambda drive: drive.rest_of_grace_period()
+                return lambda run: run.rest_of_grace_period()
             return {
                 "irq": costs.interrupt, "ipi": costs.call, "tasklet": costs.tasklet, "work": costs.worker,
                 "host": costs.message,
@@ -197,7 +179,7 @@ class Plan:
                     f"{step.context} waits for {name}, and nothing says when it arrives. Write: "
                     f"simulate(..., traffic={{{name!r}: poisson(per_second=1000)}})."
                 )
-            return lambda drive: drive.until_next(name)
+            return lambda run: run.until_next(name)
         if isinstance(operation, ndelay):
             return operation.nsecs
         if isinstance(operation, usleep_range):
@@ -212,7 +194,7 @@ class Plan:
         me = machine.context_index[move.context]
         before = self.turn(state, me)
         assert before is not None
-        changed = sum(mask for mask in self._masks() if (state ^ after) & mask)
+        changed = sum(mask for mask in self._masks if (state ^ after) & mask)
         others = tuple(
             (index, self.turn(after, index))
             for index, mask in enumerate(self._place_masks)
@@ -267,9 +249,6 @@ class Plan:
     def _mask(self, shared: Shared) -> int:
         return self.machine.field << self.machine.shift[shared]
 
-    def _masks(self) -> list[int]:
-        return [*self._place_masks, *map(self._mask, self.machine.shared)]
-
 
 def _follows_at_once(turn: Turn, following: Turn) -> bool:
     """Whether the CPU (or the host) goes on from one operation to the next, and only time has to pass."""
@@ -278,10 +257,10 @@ def _follows_at_once(turn: Turn, following: Turn) -> bool:
     return turn.cpu == following.cpu and not following.operation.frees_the_cpu
 
 
-def _asked(cost: Cost | Callable[[Drive], int | None]) -> int | Callable[[Drive], int | None]:
+def _asked(cost: Cost | Callable[[Cpus], int | None]) -> int | Callable[[Cpus], int | None]:
     """A cost as a run asks for it: a number, or a function that draws one."""
     if isinstance(cost, Distribution):
-        return lambda drive: drawn(cost, drive.rng)
+        return lambda run: drawn(cost, run.rng)
     return cost
 
 

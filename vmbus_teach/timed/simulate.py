@@ -9,7 +9,7 @@ from ..machine import SlotOverflow
 from ..scenario import Scenario
 from ..search import StopButton
 from ..session import as_scenario
-from .costs import Costs, TimeError
+from .costs import LATEST, Costs, TimeError
 from .drive import Drive, Moment
 from .plan import Plan
 from .run import Run, run_of
@@ -43,6 +43,7 @@ def simulate(
     """
     check_times(until, max_steps)
     check_seed(seed)
+    check_progress(progress)
     plans = Plans(as_scenario(scenario), Costs() if costs is None else costs, {} if traffic is None else traffic)
     with StopButton() as stop:
         return run_once(plans, seed, until, max_steps, progress, stop)
@@ -82,10 +83,19 @@ def run_once(
 
 def check_times(until: object, max_steps: object) -> None:
     """Raises TimeError unless both bound a run."""
-    if until is not None and (type(until) is not int or until < 1):
-        raise TimeError(f"until = {show(until)}; it is a time in whole nanoseconds: 1_000_000 is a millisecond.")
+    if until is not None and (type(until) is not int or not 1 <= until <= LATEST):
+        raise TimeError(
+            f"until = {show(until)}; it is a time in whole nanoseconds: 1_000_000 is a millisecond. {LATEST:,}, some "
+            "146 years, is the longest."
+        )
     if type(max_steps) is not int or max_steps < 1:
         raise TimeError(f"max_steps = {show(max_steps)}; it is the number of steps after which to stop, at least 1.")
+
+
+def check_progress(progress: object) -> None:
+    """Raises TimeError unless it is None, or can be called."""
+    if progress is not None and not callable(progress):
+        raise TimeError(f"progress = {show(progress)}; give a function, as in progress=print.")
 
 
 def check_seed(seed: object) -> None:

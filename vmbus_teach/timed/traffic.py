@@ -21,6 +21,14 @@ class Pattern(Protocol):
         """The times, none before the one before it. They may end."""
 
 
+def times_of(name: str, pattern: Pattern, rng: Random) -> Iterator[int]:
+    """The times at which ``name`` arrives. Raises TimeError if the pattern gives none."""
+    times = pattern.arrivals(rng)
+    if not isinstance(times, Iterator):
+        raise TimeError(f"arrivals of {name} gives {show(times)}; it must yield the times, one after the other.")
+    return times
+
+
 def _check_whole(what: str, value: Any, least: int) -> None:
     if type(value) is not int or value < least:
         raise TimeError(f"{what} = {show(value)}; it is a whole number, at least {least}.")
@@ -34,8 +42,8 @@ class poisson:
 
     def __post_init__(self) -> None:
         rate = self.per_second
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < float("inf"):
-            raise TimeError(f"poisson({show(self.per_second)}): how many arrive per second? More than 0.")
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 1e-9 <= rate < float("inf"):
+            raise TimeError(f"poisson({show(self.per_second)}): how many arrive per second? At least 1e-9.")
 
     def arrivals(self, rng: Random) -> Iterator[int]:
         mean, at = SECOND / self.per_second, 0.0

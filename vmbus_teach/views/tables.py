@@ -57,7 +57,9 @@ class Verdicts:
     def _repr_html_(self) -> str:
         def cell(tag: str, i: int, text: str) -> str:
             align = "right" if i in NUMBERS else "left"
-            return f'<{tag} style="text-align:{align}">{escape(text)}</{tag}>'
+            # Names may be broken after an underscore, so that a table fits a narrow window; "100.0 %" may not.
+            text = escape(text).replace("_", "_<wbr>").replace(" %", "&nbsp;%")
+            return f'<{tag} style="text-align:{align}">{text}</{tag}>'
 
         head = "".join(cell("th", i, c) for i, c in enumerate(COLUMNS))
         body = ["".join(cell("td", i, c) for i, c in enumerate(row.cells())) for row in self.rows]

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from ...kernel.base import show
 from ...narrate import count
@@ -86,6 +86,8 @@ def _points(series: Mapping[str, Mapping[Any, Any]]) -> tuple[Point, ...]:
             value = y if value is None else value
             if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
                 raise ScenarioError(f"{name} at {show(x)} is {show(y)}, which is no number. {EXAMPLE}")
+            if low is None or high is None or not (isfinite(low) and isfinite(high)):
+                low = high = None  # of a single run, the interval is infinite
             points.append(Point(str(name), x, value, low, high))
     words = [isinstance(point.x, str) for point in points]
     if any(words) and not all(words):
@@ -112,12 +114,18 @@ def _figure(names: list[str], points: tuple[Point, ...], title: str, x: str, y: 
                 low, high = max(point.low, 0) if point.y >= 0 else point.low, point.high
                 axes.plot([where, where], [low, high], "_-", color=colour, markersize=7, linewidth=1.1, gid="interval")
         line = "none" if words else "-"
-        axes.plot(xs, ys, marker=marker, color=colour, markersize=6, linewidth=1.6, linestyle=line, gid=name)
+        size = 8 - at  # so that of two points at one place both can be seen
+        axes.plot(
+            xs, ys, marker=marker, color=colour, markersize=size, linewidth=1.6, linestyle=line, gid=name, clip_on=False
+        )
     if words:
         short = [shortened(word, 6.5 / len(words), SMALL) for word in words]
         axes.set_xticks(range(len(words)), short, parse_math=False)
         axes.set_xlim(-0.6, len(words) - 0.4)
     else:
+        if "x" not in log and all(isinstance(point.x, int) for point in points):
+            # There is no half a CPU.
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     if "y" not in log:
@@ -129,6 +137,7 @@ def _figure(names: list[str], points: tuple[Point, ...], title: str, x: str, y: 
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=GREY, labelsize=SMALL, labelcolor=INK, length=0, which="both")
+    axes.tick_params(axis="x", pad=6)  # a point may lie on the axis
     axes.set_xlabel(x, fontsize=TEXT, color=INK, parse_math=False)
     title = shortened(title, WIDTH - 0.3, TITLE, "bold")
     write(figure, 0.015, 0.945, title, fontsize=TITLE, weight="bold", va="center")
@@ -149,7 +158,7 @@ def number(value: float | None) -> str:
     if value == 0:
         return "0"
     if abs(value) >= 1_000_000:
-        return f"{value / 1_000_000:.3g} million"
+        return f"{float(f'{value / 1_000_000:.3g}'):,.10g} million"
     if abs(value) >= 1000:
         return f"{float(f'{value:.3g}'):,.0f}"
     return f"{value:.3g}"

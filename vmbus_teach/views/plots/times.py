@@ -31,14 +31,14 @@ from .picture import (
 )
 
 #: How each account is drawn: colour, and a hatch that tells it apart without colour.
-LOOKS = {TASKS: (BLUE, ""), INTERRUPTS: (RED, "////"), SOFTIRQS: (PURPLE, "...."), SPINNING: (PALE, "xxxx")}
+LOOKS = {TASKS: (BLUE, ""), INTERRUPTS: (RED, "////"), SOFTIRQS: (PURPLE, "...."), SPINNING: (GREY, "xxx")}
 
 #: So many stretches can be told apart on a screen, more cannot.
 MOST = 1_000
 
 #: In what times are told: unit, its size in ns, and from which time on it is used.
 UNITS = (("s", 1_000_000_000, 10_000_000_000), ("ms", 1_000_000, 10_000_000), ("µs", 1_000, 10_000), ("ns", 1, 0))
-LEFT, RIGHT = 1.35, 0.25  # inches beside the axes
+LEFT, RIGHT = 1.35, 0.4  # inches beside the axes; half of the last time stands in the right one
 
 
 def timeline(run: Run, *, begin: int = 0, end: int | None = None) -> Picture:
