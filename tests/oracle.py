@@ -33,7 +33,7 @@ DUE = "softirqs"  # on top of a CPU's stack: its tasklets come before anything b
 
 SLEEPS = {
     "mutex_lock", "synchronize_rcu", "rcu_barrier", "flush_work", "cancel_work_sync", "flush_workqueue", "wait",
-    "tasklet_disable",
+    "tasklet_disable", "cpus_read_lock", "cpus_write_lock", "stop_machine",
 }
 #: Operations on memory: whether they read and write.
 ACCESS = {
@@ -54,6 +54,7 @@ class Case:
     works: tuple = ()  # program: "w0", ...
     queues: tuple = ((False, None),)  # (ordered, cpu or None): "q0", ...
     objects: int = 0  # there from the start; the pointer p holds the first
+    port: tuple | None = None  # what the host does with each message, which is in its r
     invariant: tuple | None = None  # (cell, v): the cell is never v
     at_end: tuple | None = None  # (cell, v): the cell is v in the end
 
@@ -117,6 +118,8 @@ class Oracle:
         for cpu in range(case.cpus):
             self._context(f"ipi{cpu}", "ipi", cpu, ())
         self._context("rcu", "rcu", "own rcu", ())
+        if case.port is not None:
+            self._context("port", "port", None, case.port)
         self.cpus = {*range(case.cpus), *(cpu for cpu in self.start_at.values() if cpu is not None)}
 
     def _context(self, name, kind, cpu, program):
@@ -140,7 +143,8 @@ class Oracle:
         for name, kind in self.kind.items():
             s["depth", name] = 0
             if kind == "irq":
-                s["pending", name] = False
+                s["pending", name] = False  # None: its CPU is dead
+                s["flag", name], s["synic on", name] = False, True
             if kind == "tasklet":
                 s["scheduled", name], s["running", name], s["disabled", name] = None, False, 0
             if kind == "work":
@@ -149,6 +153,7 @@ class Oracle:
         for i in range(len(case.queues)):
             s["queue", f"q{i}"], s["busy", f"q{i}"] = (), None
         s["grace"], s["callbacks"], s["calling back"] = (), (), None
+        s["hotplug"], s["messages"] = (None, ()), ()  # (writer, readers); what the host has to take
         for name, kind in self.kind.items():
             s["at", name] = None
             if kind in ("task", "host"):
@@ -213,10 +218,10 @@ class Oracle:
         s["at", who] = run
         if run.todo:
             return
-        if any(s["lock", lock] == who for lock in SPINLOCKS + MUTEXES):
+        if any(s["lock", lock] == who for lock in SPINLOCKS + MUTEXES) or who in (s["hotplug"][0], *s["hotplug"][1]):
             raise Failed("error")
         kind = self.kind[who]
-        if kind != "host":
+        if kind not in ("host", "port"):
             _, irqs_on, preempt, bh = level(s, who, run.cpu)
             if s["depth", who] or preempt or bh or irqs_on == (kind in ("irq", "ipi")):
                 raise Failed("error")
@@ -433,6 +438,56 @@ class Oracle:
     def do_mutex_unlock(self, s, who, at, lock):
         self._unlock(s, who, lock)
 
+    # --- CPU hotplug ----------------------------------------------------------------------------------
+
+    def do_cpus_read_lock(self, s, who, at):
+        writer, readers = s["hotplug"]
+        if writer:
+            raise Blocked
+        s["hotplug"] = (None, tuple(sorted((*readers, who))))
+
+    def do_cpus_read_unlock(self, s, who, at):
+        writer, readers = s["hotplug"]
+        if who not in readers:
+            raise Failed("error")
+        i = readers.index(who)
+        s["hotplug"] = (writer, readers[:i] + readers[i + 1 :])
+
+    def do_cpus_write_lock(self, s, who, at):
+        """From its first step on, no reader comes in; it has the lock when the last of them has left."""
+        writer, readers = s["hotplug"]
+        if at.phase == 0:
+            if writer:
+                raise Blocked
+            s["hotplug"] = (who, readers)
+            if readers:
+                self._wait(s, who)
+        elif readers:
+            raise Blocked
+
+    def do_cpus_write_unlock(self, s, who, at):
+        if s["hotplug"][0] != who:
+            raise Failed("error")
+        s["hotplug"] = (None, s["hotplug"][1])
+
+    def do_stop_machine(self, s, who, at):
+        others = self.cpus - {at.cpu}
+        if any(s["stack", cpu] for cpu in others):
+            raise Blocked
+        for cpu in others:
+            self._push(s, cpu, who, irqs_on=False)
+        self._change(s, who, at, irqs_on=False)
+
+    def do_play_dead(self, s, who, at):
+        for irq in [name for name, kind in self.kind.items() if kind == "irq" and self.start_at[name] == at.cpu]:
+            if s["pending", irq]:
+                s["at", irq] = None
+            s["pending", irq] = None
+        for cpu in self.cpus - {at.cpu}:
+            if s["stack", cpu] and s["stack", cpu][-1][0] == who:
+                self._pop(s, cpu, who)
+        self._change(s, who, at, irqs_on=True)
+
     # --- completions -----------------------------------------------------------------------------------
 
     def do_complete(self, s, who, at, c):
@@ -457,9 +512,37 @@ class Oracle:
     # --- interrupts --------------------------------------------------------------------------------------
 
     def do_raise(self, s, who, at, irq):
+        if s["pending", irq] is None:
+            return  # its CPU is dead
         s["pending", irq] = True
         if s["at", irq] is None:
             s["at", irq] = "arrives"
+
+    def do_signal(self, s, who, at, irq):
+        """The hypervisor sets a flag, and interrupts if it was clear; nothing at all if the SynIC is off."""
+        if s["synic on", irq] and not s["flag", irq]:
+            s["flag", irq] = True
+            self.do_raise(s, who, at, irq)
+
+    def do_take(self, s, who, at, irq):
+        was, s["flag", irq] = s["flag", irq], False
+        return was
+
+    def do_synic_off(self, s, who, at, irq):
+        s["synic on", irq] = False
+
+    def do_post(self, s, who, at, message):
+        s["messages"] = (*s["messages"], message)
+        s["at", "port"] = s["at", "port"] or "takes"
+
+    def start_port(self, s, port, _):
+        message, *rest = s["messages"]
+        s["messages"] = tuple(rest)
+        self._go_on(s, port, Run(None, self.program[port], r=message))
+
+    def end_port(self, s, port, cpu):
+        if s["messages"]:
+            s["at", port] = "takes"
 
     def _irqs_must_be_on(self, s, cpu):
         if s["stack", cpu] and not s["stack", cpu][-1][1]:

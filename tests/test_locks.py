@@ -18,7 +18,9 @@ from vmbus_teach.kernel import (
     mutex_trylock,
     mutex_unlock,
     raise_irq,
+    raw_spin_lock,
     raw_spin_lock_irqsave,
+    raw_spin_unlock,
     raw_spin_unlock_irqrestore,
     smp_cond_load_acquire,
     spin_lock,
@@ -40,6 +42,7 @@ KINDS = {
     "bh": (SpinLock, spin_lock_bh, lambda lock, _: spin_unlock_bh(lock)),
     "irq": (SpinLock, spin_lock_irq, lambda lock, _: spin_unlock_irq(lock)),
     "irqsave": (SpinLock, spin_lock_irqsave, spin_unlock_irqrestore),
+    "raw": (RawSpinLock, raw_spin_lock, lambda lock, _: raw_spin_unlock(lock)),
     "raw irqsave": (RawSpinLock, raw_spin_lock_irqsave, raw_spin_unlock_irqrestore),
     "mutex": (Mutex, mutex_lock, lambda lock, _: mutex_unlock(lock)),
 }

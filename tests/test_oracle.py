@@ -27,6 +27,7 @@ ALONE = {
     for name in (
         "preempt_disable", "preempt_enable", "local_bh_disable", "local_bh_enable", "local_irq_disable",
         "local_irq_enable", "local_irq_save", "rcu_read_lock", "rcu_read_unlock", "synchronize_rcu", "rcu_barrier",
+        "stop_machine", "play_dead",
     )
 }
 ON_COMPLETIONS = {
@@ -37,13 +38,17 @@ ON_TASKLETS = {
     name: getattr(k, name)
     for name in ("tasklet_schedule", "tasklet_disable", "tasklet_disable_in_atomic", "tasklet_enable")
 }
+ON_HOTPLUG = {
+    name: getattr(k, name)
+    for name in ("cpus_read_lock", "cpus_read_unlock", "cpus_write_lock", "cpus_write_unlock")
+}
 ON_WORKS = {name: getattr(k, name) for name in ("flush_work", "cancel_work_sync")}
 SAVES = {"spin_lock_irqsave", "local_irq_save"}
 RESTORES = {"spin_unlock_irqrestore", "local_irq_restore"}
 #: What leaves its result in the register.
 RESULTS = {
     "read", "load", "fetch_add", "xchg", "cmpxchg", "choose", "alloc", "spin_trylock", "mutex_trylock", "done",
-    "queue_work", "flush_work", "cancel_work_sync",
+    "queue_work", "flush_work", "cancel_work_sync", "take",
 }
 
 
@@ -69,6 +74,11 @@ class FromCase(Scenario):
         self.line = [
             self.add_interrupt(self.program, ops, cpu=cpu, name=f"irq{i}") for i, (cpu, ops) in enumerate(case.irqs)
         ]
+        self.hotplug_lock = k.CpuHotplugLock()
+        self.page = tuple(k.EventFlagsPage(line) for line in self.line)
+        self.target = tuple(k.Cell(i) for i in range(len(self.line)))
+        if case.port is not None:
+            self.port = k.MessagePort(self.takes)
         self.tasklet = {f"t{i}": k.Tasklet(self.program, ops) for i, ops in enumerate(case.tasklets)}
         self.work = {f"w{i}": k.Work(self.program, ops) for i, ops in enumerate(case.works)}
         self.queue = {f"q{i}": k.WorkQueue(ordered=o, cpu=cpu) for i, (o, cpu) in enumerate(case.queues)}
@@ -80,6 +90,9 @@ class FromCase(Scenario):
 
     def program(self, ops):
         yield from self.block(ops, 0, ())
+
+    def takes(self, message):
+        yield from self.block(self._case.port, message, ())
 
     def block(self, ops, r, flags):
         """Executes operations; gives back the registers. The engine has to find its way through the recursion."""
@@ -114,6 +127,8 @@ class FromCase(Scenario):
             return ALONE[name]()
         if name in ON_COMPLETIONS:
             return ON_COMPLETIONS[name](self.completion[first])
+        if name in ON_HOTPLUG:
+            return ON_HOTPLUG[name](self.hotplug_lock)
         if name in ON_TASKLETS:
             return ON_TASKLETS[name](self.tasklet[first])
         if name in ON_WORKS:
@@ -155,6 +170,14 @@ class FromCase(Scenario):
                 return k.call_rcu(self.program, first)
             case "raise":
                 return k.raise_irq(self.line[int(first[3:])])
+            case "signal":
+                return k.hv_signal_event(1, self.target[int(first[3:])], self.page)
+            case "take":
+                return k.sync_test_and_clear_bit(1, self.page[int(first[3:])])
+            case "synic_off":
+                return k.WRITE_ONCE(self.page[int(first[3:])].enabled, False)
+            case "post":
+                return k.hv_post_message(self.port, first)
             case "call":
                 return k.smp_call_function_single(first, self.program, args[1], args[2])
             case "queue_work":
@@ -278,7 +301,8 @@ class Author:
         sleepy = where in TASKS and (not atomic or self.chance(3))
         kinds = ["memory", "memory"]
         if where == "host":
-            return self.memory() if not self.irqs or self.chance(40) else (("raise", self.irq(-1)),)
+            how = "signal" if "hotplug" in self.topics and self.chance(70) else "raise"
+            return self.memory() if not self.irqs or self.chance(40) else ((how, self.irq(-1)),)
         if "lock" in self.topics:
             kinds += ["spin", "spin"] + ["mutex", "trymutex"] * sleepy
         if "irq" in self.topics:
@@ -293,6 +317,8 @@ class Author:
             kinds += ["queue", "queue"] + ["flush"] * 2 * sleepy
         if "complete" in self.topics:
             kinds += ["complete"] + ["wait"] * sleepy
+        if "hotplug" in self.topics:
+            kinds += ["post"] + ["take"] * bool(self.irqs) + ["cpus_lock", "cpus_lock"] * sleepy
         if "call" in self.topics and (where in TASKS or self.chance(3)):
             kinds += ["call", "call"]
         return getattr(self, self.pick(kinds))(where, size, atomic, after)
@@ -351,6 +377,20 @@ class Author:
         names = [n for n in REGIONS if ("rcu" in n) == ("rcu" in self.topics) or self.chance(30)]
         begin = self.pick(self.suitable(names, where, atomic) or ["preempt_disable"])
         return ((begin,), *self.sequence(where, max(1, size - 2), True, after), (REGIONS[begin],))
+
+    def cpus_lock(self, where, size, atomic, after):
+        how = self.pick(("read", "read", "write"))
+        inner = self.sequence(where, max(1, size - 2), atomic, after)
+        return ((f"cpus_{how}_lock",), *inner, (f"cpus_{how}_unlock",))
+
+    def post(self, *_):
+        return (("post", self.pick((1, 2))),)
+
+    def take(self, *_):
+        irq = f"irq{self.pick(range(self.irqs))}"
+        if self.chance(30):
+            return (("synic_off", irq),)
+        return (("take", irq), ("if", True, (("fetch_add", "x"),) if not self.loops else (("mb",),), ()))
 
     def irq(self, after):
         later = range(0 if self.loops else after + 1, self.irqs)
@@ -429,6 +469,9 @@ class Author:
                 continue
             place = self.pick(places)
             tasks.append((place, self.program(place if isinstance(place, str) else "task", size)))
+        if "hotplug" in self.topics and self.cpus == 2 and self.chance(60):  # CPU 1 goes; nothing else has a task there
+            tasks = [(0 if place == 1 else place, ops) for place, ops in tasks]
+            tasks.append((1, (("stop_machine",), *self.memory(), ("play_dead",), *self.memory())))
         handlers = [self.program("irq", self.pick((0, 1, 1, 2, 3)), i) for i in range(self.irqs)]
         return Case(
             tasks=tuple(tasks),
@@ -438,6 +481,7 @@ class Author:
             works=tuple(self.program("work", self.pick((0, 1, 2, 3)), i) for i in range(self.works)),
             queues=tuple((self.chance(50), self.pick((None, None, *range(self.cpus)))) for _ in range(self.queues)),
             objects=self.pick((1, 1, 2)) if "heap" in self.topics else 0,
+            port=self.program("host", self.pick((1, 2))) if "hotplug" in self.topics else None,
             invariant=(self.pick("xy"), self.pick((1, 2, 3))) if self.chance(10) else None,
             at_end=(self.pick("xy"), self.pick((0, 1, 2))) if self.chance(15) else None,
         )
@@ -449,6 +493,7 @@ TOPICS = {
     "rcu": {"rcu", "irq", "heap", "lock"},
     "work": {"work", "lock", "complete"},
     "calls": {"call", "lock", "irq", "rcu"},
+    "hotplug": {"hotplug", "irq", "lock"},
     "everything": {"lock", "irq", "bh", "rcu", "heap", "work", "complete", "call"},
 }
 

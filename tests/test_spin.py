@@ -31,10 +31,12 @@ from vmbus_teach.kernel import (
 )
 from vmbus_teach.kernel.heap import Freed
 from vmbus_teach.scenarios import (
+    affinity,
     array_chain,
     array_forbids,
     array_ordering,
     classics,
+    cpu_offline,
     global_array,
     offer_rescind,
     rescind_queue,
@@ -195,6 +197,12 @@ MEANING: dict[str, tuple[str, Outcome | None]] = {
     "rescind_queue": ("none is asserted", lambda self, s: end_of_channel(self, s)),
     "rescind_events": ("assertion", lambda self, s: end_of_channel(self, s)),
     "store_buffer": ("at_end", lambda self, s: (1 + ["new", "old", "no channel"].index(s[self.used]),)),
+    "two_doors": (
+        "at_end", lambda self, s: (s[self.target_cpu], s[self.desc.effective_affinity], s[self.host_target])
+    ),
+    "cpu_offline": (
+        "at_end", lambda self, s: (s[self.ring], cpu_offline.DYING not in s[self.cpu_online_mask], s[self.target_cpu])
+    ),
 }
 
 RETARGET = [
@@ -297,6 +305,50 @@ BY_NAME = {
         array_ordering.BufferedRelease,
         array_ordering.BufferedFullBarrier,
         array_ordering.QueueOnce,
+    ],
+    "two_doors": [
+        affinity.TwoDoors,
+        affinity.SysfsAsBefore,
+        affinity.SysfsTellsBoth,
+        affinity.SysfsTakesTheLock,
+        affinity.SysfsWithoutMutex,
+        affinity.TargetNotedFirst,
+        affinity.NoDescriptorLock,
+        affinity.Closing,
+        affinity.ClosingBySysfsAlone,
+        affinity.ClosingUnderTheLock,
+    ],
+    "cpu_offline": [
+        cpu_offline.AutomaticMigration,
+        cpu_offline.MigrationSynicOffLast,
+        cpu_offline.MigrationThenLook,
+        cpu_offline.MigrationLookTooEarly,
+        cpu_offline.Race11,
+        cpu_offline.WaitsForModifychannel,
+        cpu_offline.PollsFiveTimes,
+        cpu_offline.PollsThenRefuses,
+        cpu_offline.LooksThenWaits,
+        cpu_offline.NeverLooks,
+        cpu_offline.SynicOffThenWaits,
+        cpu_offline.CountedBeforeTheSearch,
+        cpu_offline.CountedAfterTheTarget,
+        cpu_offline.HostLooksUpEarly,
+        cpu_offline.TwoSetters,
+        cpu_offline.TwoSettersCountedFirst,
+        cpu_offline.TwoSettersPlainCount,
+        cpu_offline.TwoSettersOneLock,
+        cpu_offline.Race12,
+        cpu_offline.Race12BeforeTheSeries,
+        cpu_offline.SynicOnline,
+        cpu_offline.NoLock,
+        cpu_offline.LockAroundTheLook,
+        cpu_offline.ClearedAfterTheSearch,
+        cpu_offline.SearchedThenCleared,
+        cpu_offline.NeverSetOnlineAgain,
+        cpu_offline.LooksTwice,
+        cpu_offline.GracePeriodInsteadOfLock,
+        cpu_offline.PatchedBothWays,
+        cpu_offline.PatchedTwoSetters,
     ],
 }
 

@@ -21,7 +21,7 @@ from itertools import chain, groupby, pairwise, permutations
 from typing import Any
 
 from .checkers.properties import Property
-from .kernel.base import Context, ModelError, Operation, Program, Shared
+from .kernel.base import Context, ModelError, Operation, Program, Shared, an
 from .outcome import Outcome
 from .program import Automaton, ProgramError
 from .scenario import Cast, Scenario, ScenarioError
@@ -267,6 +267,6 @@ def _renamed(value: Any, becomes: dict[Context, Context]) -> Any:
 
 def _stranger(shared: Shared) -> str:
     return (
-        f"a program uses a {type(shared).__name__} that is no attribute of the scenario, so it belongs to no state. "
+        f"a program uses {an(type(shared))} that is no attribute of the scenario, so it belongs to no state. "
         f"Make it in setup: self.name = {type(shared).__name__}(...)."
     )

@@ -14,7 +14,7 @@ class LeftBehind(StepCheck):
 
     def returned(self, now: Now) -> None:
         for lock in now.shared:
-            if isinstance(lock, Lock) and now[lock] is now.context:
+            if isinstance(lock, Lock) and lock.is_held_by(now.context, now[lock]):
                 now.fail("error", f"{now.context} returns and still holds {lock!r}")
         if nesting(now):
             now.fail("error", f"{now.context} returns without rcu_read_unlock")

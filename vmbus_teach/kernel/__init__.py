@@ -26,6 +26,15 @@ from .cpu import (
     preempt_enable,
 )
 from .heap import Object, Struct, inside, kfree, kzalloc
+from .hotplug import (
+    CpuHotplugLock,
+    cpus_read_lock,
+    cpus_read_unlock,
+    cpus_write_lock,
+    cpus_write_unlock,
+    play_dead,
+    stop_machine,
+)
 from .interrupts import (
     Interrupt,
     Tasklet,
@@ -36,6 +45,16 @@ from .interrupts import (
     tasklet_enable,
     tasklet_schedule,
 )
+from .irq import (
+    IrqAction,
+    IrqDesc,
+    IrqDomain,
+    IrqStat,
+    inc_irq_stat,
+    irq_create_mapping,
+    irq_resolve_mapping,
+    kstat_incr_irqs_this_cpu,
+)
 from .kref import Kref, kref_get, kref_get_unless_zero, kref_put
 from .locks import (
     Mutex,
@@ -44,7 +63,9 @@ from .locks import (
     mutex_lock,
     mutex_trylock,
     mutex_unlock,
+    raw_spin_lock,
     raw_spin_lock_irqsave,
+    raw_spin_unlock,
     raw_spin_unlock_irqrestore,
     spin_lock,
     spin_lock_bh,
@@ -104,7 +125,18 @@ from .rcu import (
     rcu_read_unlock,
     synchronize_rcu,
 )
-from .synic import HVMSG_CHANNEL, HVMSG_NONE, HVMSG_TIMER_EXPIRED, MessageSlot, hv_signal_eom, synic_post_message
+from .synic import (
+    HVMSG_CHANNEL,
+    HVMSG_NONE,
+    HVMSG_TIMER_EXPIRED,
+    EventFlagsPage,
+    MessagePort,
+    MessageSlot,
+    hv_post_message,
+    hv_signal_eom,
+    hv_signal_event,
+    synic_post_message,
+)
 from .time import Traffic, ndelay, next_arrival, usleep_range
 from .work import (
     Work,

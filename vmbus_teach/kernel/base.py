@@ -282,6 +282,10 @@ class Operation:
         """The interrupts that it raises in ``state``, those that are pending already included; to be counted."""
         return iter(())
 
+    def statistic(self) -> Shared | None:
+        """The statistic to which it adds one; what a run comes to is told by CPU."""
+        return None
+
     def step(self, now: Now) -> Any:
         """Does it, atomically; returns what ``yield`` returns to the program."""
         raise NotImplementedError(f"{type(self).__name__}.step")

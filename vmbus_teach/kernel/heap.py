@@ -70,7 +70,11 @@ class Struct(Shared):
         taken = [name for name in fields if name.startswith("_") or name in _OWN_NAMES]
         if taken:
             raise ModelError(f"Struct({title!r}): a field cannot be called {taken[0]!r}, which is taken.")
-        self.objects = tuple(Object(self, i, fields) for i in range(capacity))
+        self.objects = tuple(self._object(i, fields) for i in range(capacity))
+
+    def _object(self, number: int, fields: dict[str, Any]) -> Object:
+        """What it consists of; for kinds of objects that have more than fields."""
+        return Object(self, number, fields)
 
     def parts(self) -> Iterator[tuple[str, Shared]]:
         for i, thing in enumerate(self.objects):

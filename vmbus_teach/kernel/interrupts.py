@@ -17,7 +17,7 @@ from .cpu import Cpu, Level
 
 
 class Interrupt(Shared):
-    """An interrupt line of one CPU; its value says whether it is pending."""
+    """An interrupt line of one CPU; its value says whether it is pending, or is None once the CPU is dead."""
 
     def __init__(self, name: str, cpu: Cpu, program: Program, args: tuple[Any, ...] = ()) -> None:
         check_program(program, f"the interrupt {name}")
@@ -29,8 +29,8 @@ class Interrupt(Shared):
     def contexts(self) -> Iterator[Context]:
         yield self.handler
 
-    def show(self, value: bool) -> str:
-        return "pending" if value else "not pending"
+    def show(self, value: bool | None) -> str:
+        return f"{self.handler.cpu.name} is dead" if value is None else "pending" if value else "not pending"
 
     def __call__(self, *args: Any) -> NoReturn:
         raise ModelError(
@@ -55,7 +55,10 @@ class InterruptHandler(Context):
 
 
 class raise_irq(Operation):
-    """Raises an interrupt: ``yield raise_irq(self.vmbus_isr)``. The host may do it too."""
+    """Raises an interrupt: ``yield raise_irq(self.vmbus_isr)``. The host may do it too.
+
+    Nothing comes of it if the CPU is dead (see ``play_dead``).
+    """
 
     line: Interrupt
     host: ClassVar[bool] = True
@@ -68,10 +71,11 @@ class raise_irq(Operation):
             )
 
     def raises(self, state: Any) -> Iterator[Interrupt]:
-        yield self.line
+        if state[self.line] is not None:
+            yield self.line
 
     def step(self, now: Now) -> None:
-        if not now[self.line]:
+        if now[self.line] is False:
             now[self.line] = True
             if now.asleep(self.line.handler):
                 now.wake(self.line.handler, _deliver(self.line))

@@ -22,6 +22,10 @@ class Lock(Shared):
     def show(self, value: Context | None) -> str:
         return f"held by {value}" if value else "free"
 
+    def is_held_by(self, context: Context, value: Any) -> bool:
+        """Whether ``context`` holds the lock, given the lock's value."""
+        return value is context
+
 
 class SpinningLock(Lock):
     """A lock that is waited for by spinning."""
@@ -193,6 +197,18 @@ class spin_unlock_irqrestore(_ReleaseRestoringFlags):
     """Releases the lock and puts interrupts back as they were when ``flags`` was saved."""
 
     lock: SpinLock
+
+
+class raw_spin_lock(_Take):
+    """As ``spin_lock``, for a raw lock."""
+
+    lock: RawSpinLock
+
+
+class raw_spin_unlock(_Release):
+    """As ``spin_unlock``, for a raw lock."""
+
+    lock: RawSpinLock
 
 
 class raw_spin_lock_irqsave(_TakeSavingFlags):

@@ -213,6 +213,7 @@ class Costs:
     call: Cost = 1_500  # from smp_call_function_single until the other CPU executes it
     tasklet: Cost = 200  # from when a tasklet could start until it does
     worker: Cost = 5_000  # until a worker has taken up an item
+    message: Cost = 20_000  # until the host has taken a message of the guest
     grace_period: Cost = uniform(5_000_000, 15_000_000)  # of RCU: at least this, and until its readers are gone
     wakeup: Cost = 3_000  # until somebody who sleeps goes on
     handover: Cost = 50  # until somebody who spins has seen that it can go on
@@ -222,7 +223,7 @@ class Costs:
 
     #: The fields that are times.
     TIMES: ClassVar[tuple[str, ...]] = (
-        "interrupt", "entry", "call", "tasklet", "worker", "grace_period", "wakeup", "handover", "switch",
+        "interrupt", "entry", "call", "tasklet", "worker", "message", "grace_period", "wakeup", "handover", "switch",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

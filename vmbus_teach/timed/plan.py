@@ -168,7 +168,10 @@ class Plan:
             kind = step.context.kind
             if kind == "softirq":
                 return lambda run: run.rest_of_grace_period()
-            return {"irq": costs.interrupt, "ipi": costs.call, "tasklet": costs.tasklet, "work": costs.worker}[kind]
+            return {
+                "irq": costs.interrupt, "ipi": costs.call, "tasklet": costs.tasklet, "work": costs.worker,
+                "host": costs.message,
+            }[kind]  # fmt: skip
         if isinstance(operation, next_arrival):
             name = operation.traffic.name
             if name not in self.traffic:

@@ -170,7 +170,8 @@ class Stretch(NamedTuple):
 class Run:
     """One run. ``time`` is the simulated time at its end in ns, ``steps`` the number of steps, ``reason`` why it ended.
 
-    ``waits`` lists who had to wait at the end: (context, why).
+    ``statistics`` says for each statistic that something was added to, how often on which CPU. ``waits`` lists who had
+    to wait at the end: (context, why).
     """
 
     scenario: Scenario
@@ -184,6 +185,7 @@ class Run:
     locks: dict[str, LockUse]
     gauges: dict[str, GaugeUse]
     operations: list[OperationUse]
+    statistics: dict[str, dict[str, int]]
     waits: list[tuple[str, str]]
     words: tuple[str, ...] | None = field(repr=False)  # what a schedule calls each step; None: not kept
     times: array[int] | None = field(repr=False)  # for each step, when it took effect
@@ -283,6 +285,7 @@ def run_of(drive: Drive, seed: int) -> Run:
             for name, v in tally.levels.items()
         },
         operations=_operations(drive, counts),
+        statistics=_statistics(drive, counts),
         waits=[
             (str(machine.contexts[index]), turn.step.outcome(drive.state).reason)  # type: ignore[union-attr]
             for index, turn in enumerate(drive.turns)
@@ -342,3 +345,14 @@ def _operations(drive: Drive, counts: Counter[Turn]) -> list[OperationUse]:
         use[1] += drive.tally.spent[turn.number]
     contexts = drive.machine.contexts
     return [OperationUse(str(contexts[index]), kind, *use) for (index, kind), use in sorted(found.items())]
+
+
+def _statistics(drive: Drive, counts: Counter[Turn]) -> dict[str, dict[str, int]]:
+    """What the steps of the run have added to each statistic; CPUs in their order."""
+    cpus = drive.plan.cpus
+    found: dict[str, Counter[int]] = {}
+    for turn, number in counts.items():
+        statistic = turn.operation.statistic()
+        if statistic is not None and turn.cpu is not None:
+            found.setdefault(statistic.name, Counter())[turn.cpu] += number
+    return {name: {cpus[cpu].name: by_cpu[cpu] for cpu in sorted(by_cpu)} for name, by_cpu in sorted(found.items())}

@@ -1,7 +1,7 @@
 """What people look at: the stepper, predictions, tables, pictures. Needs packages that the core does without.
 
-The pictures (``curves``, ``growth``, ``space_time``, ``state_graph``, ``timeline``) are imported when first named,
-which ``import *`` does, too: matplotlib takes its time.
+The pictures (``curves``, ``growth``, ``interrupts``, ``space_time``, ``state_graph``, ``timeline``) and what reads runs
+(``proc_interrupts``) are imported when first named, which ``import *`` does, too: matplotlib and SimPy take their time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from .stepper import Stepper
 from .tables import Verdicts, judge
 from .vary import Vary
 
-_PLOTS = ("curves", "growth", "space_time", "state_graph", "timeline")
+_PLOTS = ("curves", "growth", "interrupts", "space_time", "state_graph", "timeline")
+_RUNS = ("ProcInterrupts", "proc_interrupts")
 
-__all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS]
+__all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS, *_RUNS]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> Any:
         from . import plots
 
         return getattr(plots, name)
+    if name in _RUNS:
+        from .proc import ProcInterrupts, proc_interrupts
+
+        return {"ProcInterrupts": ProcInterrupts, "proc_interrupts": proc_interrupts}[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
