@@ -210,7 +210,7 @@ REFERENCED = JudgeIt(
         PutsAfterTheWait,
         PutsAfterTheLook,
     ),
-    cases=({}, {"opens": True, "events": 1}),
+    cases=({}, {"opens": True}),
     because={
         "CountedDownAfterTheLock": "A rescind needs the channel to be on the list when no offer is in progress any "
         "more, and so it is. It waits a little longer, for somebody who waits for nobody.",
