@@ -501,12 +501,15 @@ _REFERENCED = {
 }  # fmt: skip
 
 REFERENCED = [
-    Wrong(flipped(_REFERENCED, "CountedDownAfterTheLock"), "fails", "CountedDownAfterTheLock holds under all.*opens=True"),
+    Wrong(flipped(_REFERENCED, "CountedDownAfterTheLock"), "fails",
+          "CountedDownAfterTheLock holds under all.*opens=True"),
     Wrong(flipped(_REFERENCED, "DoneBeforeProbe"), "fails",
           "DoneBeforeProbe is harmless. This schedule.*opens=True.*uses channel#0.*after rcu freed"),
-    Wrong(flipped(_REFERENCED, "GetsAsReader"), "fails", "GetsAsReader is harmless. This schedule.*which has none left"),
+    Wrong(flipped(_REFERENCED, "GetsAsReader"), "fails",
+          "GetsAsReader is harmless. This schedule.*which has none left"),
     Wrong(flipped(_REFERENCED, "GetsAsReaderUnlessZero"), "fails", "GetsAsReaderUnlessZero holds under all"),
-    Wrong(flipped(_REFERENCED, "PutsAfterTheWait"), "fails", "PutsAfterTheWait is harmless.*uses channel#0.device after"),
+    Wrong(flipped(_REFERENCED, "PutsAfterTheWait"), "fails",
+          "PutsAfterTheWait is harmless.*uses channel#0.device after"),
     Wrong(flipped(_REFERENCED, "PutsAfterTheLook"), "fails", "PutsAfterTheLook holds under all"),
     Wrong(dict.fromkeys(_REFERENCED, "harmless"), "fails", "3 of 6 judgements are right. You say that DoneBeforeProbe"),
     Wrong({**_REFERENCED, "GetsAsReader": "ok"}, "refused", "GetsAsReader is judged 'ok'"),
