@@ -1,8 +1,8 @@
 """Answers to the exercises: wrong ones, each with the reason for which it must be caught, and right ones.
 
 A chapter's are in ``answers_NN.py``: ``WRONG``, a dict from the exercise's name to a list of ``Wrong``, and ``RIGHT``,
-other right answers to what is to be repaired. The course's own are in ``solutions/``, the untouched stubs in
-``exercises/``; ``answer_in`` takes them from there.
+a dict to another right answer to what is to be repaired, or to a list of them. The course's own are in ``solutions/``,
+the untouched stubs in ``exercises/``; ``answer_in`` takes them from there.
 """
 
 import functools
@@ -30,8 +30,10 @@ def wrong_answers():
 
 
 def right_answers():
-    """{name of the exercise: another right answer than that in ``solutions/``}, of all chapters."""
-    return {name: right for chapter in chapters() for name, right in chapter.RIGHT.items()}
+    """(Name of the exercise, another right answer than that in ``solutions/``), of all chapters."""
+    for chapter in chapters():
+        for name, right in chapter.RIGHT.items():
+            yield from ((name, answer) for answer in (right if isinstance(right, list) else [right]))
 
 
 def chapters():

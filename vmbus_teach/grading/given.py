@@ -324,7 +324,7 @@ def _forbidden(
 
 def _touches(operation: Operation, state: Any) -> bool:
     """Whether an operation works on this piece of state, or on one of these."""
-    pieces = list(state) if isinstance(state, list | tuple) else [state]
+    pieces = list(state.values()) if isinstance(state, dict) else state if isinstance(state, list | tuple) else [state]
     return any(piece is touched for piece in pieces for touched in operation.touches())
 
 
