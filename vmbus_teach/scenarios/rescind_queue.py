@@ -76,7 +76,7 @@ class CountedDownAlways(OwnRescindQueue):
 
 
 class CountedDownEarly(OwnRescindQueue):
-    """Counted down under the list's lock; a rescind then waits for the driver, after it has woken it (6f3d791f3006)."""
+    """Counted down under the list's lock (6f3d791f3006); a rescind wakes the driver and waits for it (later trees)."""
 
     def list_add(self, channel):
         yield from self.count_down()
@@ -86,7 +86,7 @@ class CountedDownEarly(OwnRescindQueue):
         yield WRITE_ONCE(channel.offer_done, True)  # probe_done
 
     def register_failed(self, channel):
-        yield from self.end_of_offer(channel)  # or a rescind would wait for ever
+        yield from self.end_of_offer(channel)  # or a rescind would wait for ever; in the kernel it came later
         yield from super().register_failed(channel)
 
     def rescind(self, channel):

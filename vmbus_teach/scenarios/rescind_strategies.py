@@ -155,7 +155,7 @@ class FlagAndRemove(LinkedFirst):
 
 
 class OneQueueAlone(OfferAndRescind):
-    """Offers and rescinds are done from beginning to end on the connection's queue; nothing else is repaired (Cui)."""
+    """Offers and rescinds are done from beginning to end on one queue; nothing else is repaired (Cui; 2dd37cb81580)."""
 
     def setup(self, target_cpu=1, **parameters):
         super().setup(target_cpu=target_cpu, **parameters)  # not the CPU whose queue removes the channel
@@ -175,7 +175,7 @@ class OneQueueAlone(OfferAndRescind):
 
 
 class OneQueue(AnswersOnFailure, OneQueueAlone):
-    """... and an offer that fails takes the channel off the list and tells the host (2dd37cb81580)."""
+    """... and an offer that fails takes the channel off the list and tells the host, as later kernels do."""
 
 
 class OneQueueDrained(OneQueue, Drained):
