@@ -1,7 +1,7 @@
 """The exercises, one file per chapter."""
 
 from ..exercise import Exercise
-from . import ch00, ch01, ch02, ch03
+from . import ch00, ch01, ch02, ch03, ch05
 
 #: All of them, in the order of the course.
-EXERCISES: tuple[Exercise, ...] = (*ch00.EXERCISES, *ch01.EXERCISES, *ch02.EXERCISES, *ch03.EXERCISES)
+EXERCISES: tuple[Exercise, ...] = (*ch00.EXERCISES, *ch01.EXERCISES, *ch02.EXERCISES, *ch03.EXERCISES, *ch05.EXERCISES)
