@@ -396,7 +396,7 @@ class HostLooksUpEarly(WaitsForModifychannel):
 class AnotherSetter(CpuOffline):
     """Somebody else moves channel 8 between other CPUs meanwhile; of that, only the request and its counting matter.
 
-    Left out are the descriptors' locks (each setter would take another one) and what follows when the SynIC is off.
+    Left out are the descriptors' locks (each setter would take another one) and the hotplug lock (no setter takes it).
     """
 
     @thread()
@@ -408,9 +408,6 @@ class AnotherSetter(CpuOffline):
 
     def cpu_down(self):
         yield complete(self.kicked)  # has the CPU's hotplug thread begin
-
-    def take_cpu_down(self):
-        yield WRITE_ONCE(self.cpu_online_mask, frozenset(CPUS) - {DYING})  # is not online any more
 
 
 class TwoSetters(AnotherSetter, WaitsForModifychannel):
