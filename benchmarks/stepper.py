@@ -43,9 +43,9 @@ CLICK = """async (clicks) => {
 }"""
 
 
-def shipped(repeats: int) -> str:
-    """What a stepper sends to the page, and what it takes to make it."""
-    scenarios: list[Scenario] = [entry.make() for entry in catalogue()]
+def shipped(repeats: int, chapters: tuple[str, ...] = ()) -> str:
+    """What a stepper sends to the page, and what it takes to make it; of all chapters, if none is named."""
+    scenarios: list[Scenario] = [entry.make() for entry in catalogue() if not chapters or entry.chapter in chapters]
     scenarios += [TwentyCpus(), Increments(threads=3, times=2), Increments(threads=3, times=3), LongListing()]
     rows = []
     for scenario in scenarios:

@@ -9,7 +9,7 @@ there. So the rates of both stand in the table, but they cannot be divided by ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
 from statistics import median
@@ -146,6 +146,14 @@ class Interrupts(Scenario):
         return s[self.ring]
 
 
+def arrivals(env: Any, rng: Random, per_second: int) -> Iterator[Any]:
+    """For SimPy: what to wait for, until the next one arrives."""
+    at = 0.0
+    while True:
+        at += rng.expovariate(per_second / 1e9)
+        yield env.timeout(max(0, round(at) - env.now))
+
+
 def interrupts(env: Any) -> None:
     """The same by hand: the CPU is a resource that the handler takes away, and the task asks for what is left."""
     cpu, ring, rng = simpy.PreemptiveResource(env), [0], Random(1)
@@ -153,10 +161,8 @@ def interrupts(env: Any) -> None:
     stays: list[int] = []
 
     def host() -> Any:
-        at = 0.0
-        while True:
-            at += rng.expovariate(200_000 / 1e9)
-            yield env.timeout(max(0, round(at) - env.now))
+        for arrival in arrivals(env, rng, 200_000):
+            yield arrival
             yield env.timeout(20)
             ring[0] += 1
             inside.append(env.now)
@@ -227,14 +233,8 @@ def retargeting(env: Any) -> None:
     pending = [False, False]
     asked = simpy.Store(env)
 
-    def arrivals(per_second: int) -> Any:
-        at = 0.0
-        while True:
-            at += rng.expovariate(per_second / 1e9)
-            yield env.timeout(max(0, round(at) - env.now))
-
     def host_sends() -> Any:
-        for arrival in arrivals(200_000):
+        for arrival in arrivals(env, rng, 200_000):
             yield arrival
             yield env.timeout(20)
             before, ring[0] = ring[0], 1
@@ -270,7 +270,7 @@ def retargeting(env: Any) -> None:
             target[0] = 1 - target[0]
 
     def target_cpu_store() -> Any:
-        for arrival in arrivals(1000):
+        for arrival in arrivals(env, rng, 1000):
             yield arrival
             for _ in range(3):
                 yield env.timeout(10)
@@ -291,10 +291,8 @@ def array_index(env: Any) -> None:
     stays: list[int] = []
 
     def host_sends() -> Any:
-        at = 0.0
-        while True:
-            at += rng.expovariate(200_000 / 1e9)
-            yield env.timeout(max(0, round(at) - env.now))
+        for arrival in arrivals(env, rng, 200_000):
+            yield arrival
             yield env.timeout(10)
             cpu = int(rng.random() * 2)
             yield env.timeout(20)

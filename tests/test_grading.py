@@ -16,7 +16,7 @@ from answers import answer_in
 from answers_02 import OnlyTheOrder, Right, ToAndFro
 
 from vmbus_teach import ScenarioError, Schedule, Session, at_end, explore, grade, hint, interrupt, thread
-from vmbus_teach.grading import FEWEST, BreakIt, exercises, grader
+from vmbus_teach.grading import FEWEST, BreakIt, exercise, exercises, grader
 from vmbus_teach.grading.chapters.ch00 import SixIncrements
 from vmbus_teach.grading.chapters.ch02 import Retarget
 from vmbus_teach.grading.examine import examine
@@ -842,3 +842,17 @@ def test_what_differs_each_time_ends_in_a_sentence(turns):
             yield from (Right if next(turn) else Retarget).move_channel(self)
 
     assert judged(Clock).verdict in ("refused", "fails", "solved")
+
+
+def test_mutations_are_searched_once_unless_the_course_has_changed(monkeypatch):
+    """A second judgement asks what the first has found; once somebody has changed the course, nothing is known."""
+    right = answer_in("solutions", "02-changes")
+    assert grade("02-changes", right).solved
+    known = dict(exercise.FOUND)
+    assert grade("02-changes", right).solved
+    assert all(exercise.FOUND[mutation] is found for mutation, found in known.items())
+    monkeypatch.setattr(exercise, "examine", lambda *_, **__: pytest.fail("searched again"))
+    assert "not what it was" in grade("02-changes", right).text
+    assert not exercise.FOUND
+    monkeypatch.undo()
+    assert grade("02-changes", right).solved

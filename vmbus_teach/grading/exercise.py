@@ -38,6 +38,9 @@ FEWEST = "fewest"
 
 Parameters = Mapping[str, Any]
 
+#: What is known of mutations to judge. They are the course's own, so it holds as long as nobody changes the course.
+FOUND: dict[type[Scenario], list[Finding]] = {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise(ABC):
@@ -213,7 +216,9 @@ class JudgeIt(Exercise):
         return self._fails(f"{how_many} You say that {name} is harmful. But {_said(findings)}")
 
     def _findings(self, mutation: type[Scenario]) -> list[Finding]:
-        """What searches find, case by case, up to the first that fails."""
+        """What searches find, case by case, up to the first that fails; each mutation is searched once."""
+        if mutation in FOUND:
+            return FOUND[mutation]
         findings = []
         for parameters in self.cases:
             findings.append(examine(mutation(**parameters), max_states=self.max_states))
@@ -221,6 +226,7 @@ class JudgeIt(Exercise):
                 raise AssertionError(f"{mutation.__name__} is too large for an exercise: {findings[-1]}")
             if findings[-1].failure:
                 break
+        FOUND[mutation] = findings
         return findings
 
     def _judged(self, answer: Any) -> dict[str, str]:

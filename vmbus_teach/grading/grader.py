@@ -8,7 +8,7 @@ from ..advice import meant
 from ..kernel.base import listed, show
 from ..scenario import ScenarioError
 from .chapters import EXERCISES
-from .exercise import Exercise
+from .exercise import FOUND, Exercise
 from .result import REFUSED, Grade
 from .watch import changed, course
 
@@ -37,6 +37,7 @@ def grade(name: str, answer: Any = None) -> Grade:
     exercise = _find(name)
     graded = exercise.grade(answer)
     if other := changed(_COURSE):
+        FOUND.clear()
         return Grade(name, REFUSED, f"{other}, a part of the course, is not what it was. {_RESTART}")
     if graded.solved:
         return graded
