@@ -133,7 +133,6 @@ class Requests(AnotherSetter, Race11):
             yield smp_cond_load_acquire(self.settled, two_for_each_request)  # begins when all is answered
         yield from super().cpu_down()
 
-
     def settle(self, times):
         if self.late:
             for _ in range(times):
