@@ -32,7 +32,7 @@ def main() -> None:
     print()
     print(many(quick), flush=True)
     print("\nBeside other checkers, from source to verdict\n")
-    chosen = [model for model in models() if model.small or not quick]
+    chosen = [model for model in models() if model.small][:2] if quick else models()
     print(peers(1 if quick else 5, 20 if quick else 160, chosen))
     print(f"\n{perf_counter() - begin:.0f} seconds.")
 

@@ -5,7 +5,17 @@ from by_hand import failures, the_failure
 
 from vmbus_teach import explore, simulate
 from vmbus_teach.scenario import Scenario, ScenarioError
-from vmbus_teach.scenarios import affinity, catalogue, channel_irq, cpu_offline, genirq, guest, irq_counting
+from vmbus_teach.scenarios import (
+    affinity,
+    catalogue,
+    channel_irq,
+    cpu_offline,
+    genirq,
+    guest,
+    irq_counting,
+    rebinding,
+    synic_online,
+)
 from vmbus_teach.scenarios.cpu_offline import DYING, STAYS
 from vmbus_teach.scenarios.guest import MAILS_VM, Channel, Channels, Guest, GuestWithIrqs
 from vmbus_teach.timed import Costs, periodic, simulate_many
@@ -17,7 +27,7 @@ BASES = {genirq.GenericIrq, cpu_offline.CpuOffline, cpu_offline.AnotherSetter}
 
 def test_every_scenario_is_in_the_catalogue():
     """No class of the chapter's files is without an expected verdict."""
-    modules = (affinity, channel_irq, cpu_offline, genirq, guest, irq_counting)
+    modules = (affinity, channel_irq, cpu_offline, genirq, guest, irq_counting, rebinding, synic_online)
     defined = {
         thing for module in modules for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, Scenario) and thing.__module__ == module.__name__
@@ -102,7 +112,7 @@ def test_a_request_after_the_close():
 @pytest.mark.parametrize(("origin", "target"), [(DYING, STAYS), (STAYS, DYING), (DYING, 0), (0, DYING)])
 def test_both_patches_hold_in_both_directions(origin, target):
     """Whether the channel moves away from the CPU that goes or towards it; some schedules end with the CPU offline."""
-    found = explore(cpu_offline.PatchedBothWays(origin=origin, target=target))
+    found = explore(synic_online.PatchedBothWays(origin=origin, target=target))
     assert found.ok and found.outcomes == {"offline", "refused"}
 
 
@@ -114,8 +124,8 @@ def test_a_channel_that_was_lost_stays_silent(messages):
 
 
 @pytest.mark.parametrize("fixed", [
-    cpu_offline.WaitsForModifychannel, cpu_offline.PollsThenRefuses, cpu_offline.SynicOnline,
-    cpu_offline.MigrationThenLook, cpu_offline.RebindsChannels, cpu_offline.GracePeriodInsteadOfLock,
+    cpu_offline.WaitsForModifychannel, cpu_offline.PollsThenRefuses, synic_online.SynicOnline,
+    cpu_offline.MigrationThenLook, rebinding.RebindsChannels, synic_online.GracePeriodInsteadOfLock,
 ])  # fmt: skip
 def test_what_holds_holds_for_two_messages(fixed):
     """The verdict is no matter of the bound on messages."""
@@ -124,7 +134,7 @@ def test_what_holds_holds_for_two_messages(fixed):
 
 def test_race_12_is_no_race_of_stop_machine():
     """The setter is done, or has not begun, when all CPUs stand still: its lock is held across no CPU's death."""
-    told = str(explore(cpu_offline.Race12).failures[0])
+    told = str(explore(synic_online.Race12).failures[0])
     steps = ["switches the SynIC off", "asks the host to interrupt this CPU", "all other CPUs stand still"]
     assert [*map(told.rindex, steps)] == sorted(map(told.rindex, steps))
 

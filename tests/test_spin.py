@@ -44,6 +44,7 @@ from vmbus_teach.scenarios import (
     retarget,
     ring,
     synic,
+    synic_online,
 )
 
 MODELS = Path(__file__).parent / "spin"
@@ -337,18 +338,18 @@ BY_NAME = {
         cpu_offline.TwoSettersCountedFirst,
         cpu_offline.TwoSettersPlainCount,
         cpu_offline.TwoSettersOneLock,
-        cpu_offline.Race12,
-        cpu_offline.Race12BeforeTheSeries,
-        cpu_offline.SynicOnline,
-        cpu_offline.NoLock,
-        cpu_offline.LockAroundTheLook,
-        cpu_offline.ClearedAfterTheSearch,
-        cpu_offline.SearchedThenCleared,
-        cpu_offline.NeverSetOnlineAgain,
-        cpu_offline.LooksTwice,
-        cpu_offline.GracePeriodInsteadOfLock,
-        cpu_offline.PatchedBothWays,
-        cpu_offline.PatchedTwoSetters,
+        synic_online.Race12,
+        synic_online.Race12BeforeTheSeries,
+        synic_online.SynicOnline,
+        synic_online.NoLock,
+        synic_online.LockAroundTheLook,
+        synic_online.ClearedAfterTheSearch,
+        synic_online.SearchedThenCleared,
+        synic_online.NeverSetOnlineAgain,
+        synic_online.LooksTwice,
+        synic_online.GracePeriodInsteadOfLock,
+        synic_online.PatchedBothWays,
+        synic_online.PatchedTwoSetters,
     ],
 }
 

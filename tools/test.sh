@@ -8,8 +8,9 @@ lint=0
 sh tools/lint.sh || lint=1
 
 echo "Running the tests, then every notebook and exercise: each cell must print again what is stored in it ..."
-# Two processes, a file at a time each: the machine that counts has two cores. tests/conftest.py says in which order.
-.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests notebooks solutions exercises \
+# A file at a time for each process; tests/conftest.py says in which order. Three of them on the two cores that count: one
+# often waits for a browser.
+.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests notebooks solutions exercises \
     --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout=120
 tests=$?
 

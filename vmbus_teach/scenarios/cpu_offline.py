@@ -26,35 +26,27 @@ from ..kernel import (
     IrqDomain,
     MessagePort,
     RawSpinLock,
-    SpinLock,
     Traffic,
     atomic_fetch_add,
     atomic_inc,
     complete,
-    cpus_read_lock,
-    cpus_read_unlock,
     cpus_write_lock,
     cpus_write_unlock,
     hv_post_message,
     hv_signal_event,
-    load,
     next_arrival,
     play_dead,
     raw_spin_lock,
     raw_spin_unlock,
     smp_cond_load_acquire,
-    spin_lock,
-    spin_unlock,
     stop_machine,
-    store,
     sync_test_and_clear_bit,
-    synchronize_rcu,
     usleep_range,
     wait_for_completion,
     xchg,
 )
 from ..scenario import at_end, thread
-from .genirq import EBUSY, EINVAL, GenericIrq
+from .genirq import EBUSY, GenericIrq
 
 RELID = 7
 CPUS = (0, 1, 2)
@@ -481,255 +473,6 @@ class PollsInTime(InTime, PollsFiveTimes):
 
 class SleepsInTime(InTime, SleepsOnly):
     """The same with a sleep."""
-
-
-# --- race 12: the channel comes when the CPU has been looked through ----------------------------------------
-
-
-class Race12(CpuOffline):
-    """No channel interrupts the CPU, so it goes; until it has left cpu_online_mask, one can still be moved there."""
-
-    def setup(self, messages=1):
-        super().setup(STAYS, DYING, messages)
-
-
-class Race12BeforeTheSeries(Race12):
-    """The only door as it was before: target_cpu_store holds cpus_read_lock, cpu_down cpus_write_lock."""
-
-    def set_affinity(self, target):
-        yield cpus_read_lock(self.cpu_hotplug_lock)  # no CPU comes or goes meanwhile
-        online = yield READ_ONCE(self.cpu_online_mask)  # which CPUs are there?
-        if target in online:
-            yield from self.retarget(target)
-        yield cpus_read_unlock(self.cpu_hotplug_lock)  # CPUs may come and go again
-
-
-class SynicOnline(Race12):
-    """As patch 12 does it: the CPU's bit in ``synic_online`` is cleared before channels are looked for.
-
-    Under ``set_affinity_lock``, which a setter holds from its look at the bit until it has noted the new target.
-    """
-
-    def setup(self, messages=1):
-        super().setup(messages)
-        self.synic_online = Cell(frozenset(CPUS))
-        self.set_affinity_lock = SpinLock()
-
-    def vmbus_irq_set_affinity(self, mask):
-        yield from self.lock()
-        error = yield from self.look_and_retarget(mask)
-        yield from self.unlock()
-        return error
-
-    def look_and_retarget(self, mask):
-        synic_online = yield READ_ONCE(self.synic_online)  # whose SynIC stays on?
-        if not mask & synic_online:
-            return -EINVAL
-        return (yield from super().vmbus_irq_set_affinity(mask & synic_online))
-
-    def hv_synic_cleanup(self):
-        error = yield from super().hv_synic_cleanup()
-        if error:
-            yield from self.set_online()
-        return error
-
-    def set_online(self):
-        yield WRITE_ONCE(self.synic_online, frozenset(CPUS))  # the CPU stays after all
-
-    def find_channel(self):
-        yield from self.lock()
-        yield from self.clear_online()
-        found = yield from super().find_channel()
-        yield from self.unlock()
-        return found
-
-    def clear_online(self):
-        yield WRITE_ONCE(self.synic_online, frozenset(CPUS) - {DYING})  # no channel may come any more
-
-    def lock(self):
-        yield spin_lock(self.set_affinity_lock)
-
-    def unlock(self):
-        yield spin_unlock(self.set_affinity_lock)
-
-    @at_end
-    def who_stays_can_be_chosen(self, s):
-        missing = s[self.cpu_online_mask] - s[self.synic_online]
-        return not missing or f"CPU {min(missing)} is online, and no channel may be moved there"
-
-
-class NoLock(SynicOnline):
-    """The bit, and no lock."""
-
-    def lock(self):
-        yield from ()
-
-    unlock = lock
-
-
-class LockAroundTheLook(SynicOnline):
-    """A setter holds the lock while it looks at the bit, and no longer."""
-
-    def vmbus_irq_set_affinity(self, mask):
-        yield from self.lock()
-        synic_online = yield READ_ONCE(self.synic_online)  # whose SynIC stays on?
-        yield from self.unlock()
-        if not mask & synic_online:
-            return -EINVAL
-        return (yield from Race12.vmbus_irq_set_affinity(self, mask & synic_online))
-
-
-class ClearedAfterTheSearch(SynicOnline):
-    """The bit is cleared when the CPU has been looked through."""
-
-    def find_channel(self):
-        yield from self.lock()
-        found = yield from Race12.find_channel(self)
-        yield from self.unlock()
-        yield from self.clear_online()
-        return found
-
-
-class SearchedThenCleared(SynicOnline):
-    """The same, with both under the lock."""
-
-    def find_channel(self):
-        yield from self.lock()
-        found = yield from Race12.find_channel(self)
-        yield from self.clear_online()
-        yield from self.unlock()
-        return found
-
-
-class NeverSetOnlineAgain(SynicOnline):
-    """Where the CPU stays after all, its bit stays cleared."""
-
-    def set_online(self):
-        yield from ()
-
-
-class CpusLockInTheChip(Race12):
-    """The lock of before, taken behind both doors: in vmbus_irq_set_affinity."""
-
-    def vmbus_irq_set_affinity(self, mask):
-        yield cpus_read_lock(self.cpu_hotplug_lock)
-        error = yield from super().vmbus_irq_set_affinity(mask)
-        yield cpus_read_unlock(self.cpu_hotplug_lock)  # CPUs may come and go again
-        return error
-
-
-class LooksTwice(Race12):
-    """No bit and no lock: hv_synic_cleanup looks for channels once more, when it has switched the SynIC off."""
-
-    def hv_synic_cleanup(self):
-        error = yield from super().hv_synic_cleanup()
-        if error:
-            return error
-        found = yield from self.find_channel()
-        if found:
-            yield WRITE_ONCE(self.pages[DYING].enabled, True)  # switches the SynIC on again
-            return -EBUSY
-        return 0
-
-
-class GracePeriodInsteadOfLock(NoLock):
-    """No lock: between clearing the bit and looking for channels, a grace period (a setter has interrupts off)."""
-
-    def clear_online(self):
-        yield from super().clear_online()
-        yield synchronize_rcu()  # who has seen the bit is done by now
-
-
-# --- all of it ------------------------------------------------------------------------------------------------
-
-
-class PatchedBothWays(SynicOnline, WaitsForModifychannel):
-    """Patches 11 and 12 together, for a channel that moves away and one that comes."""
-
-    def setup(self, origin=DYING, target=STAYS, messages=1):
-        CpuOffline.setup(self, origin, target, messages)
-        self.modchan_sent, self.modchan_completed = Cell(0), Cell(0)
-        self.synic_online = Cell(frozenset(CPUS))
-        self.set_affinity_lock = SpinLock()
-
-
-class PatchedTwoSetters(AnotherSetter, PatchedBothWays):
-    """The same, while another channel is moved."""
-
-    def another_setter(self):
-        yield from self.lock()
-        yield from super().another_setter()
-        yield from self.unlock()
-
-
-class PatchedPlainCount(PatchedTwoSetters):
-    """The same; the counter is a plain variable, as the patch has it."""
-
-    def send_modifychannel(self, relid, cpu):
-        yield hv_post_message(self.host_port, (relid, cpu))  # asks the host to interrupt this CPU
-        sent = yield load(self.modchan_sent)  # reads how many were sent
-        yield store(self.modchan_sent, sent + 1)  # writes back one more
-
-
-# --- before, and today ----------------------------------------------------------------------------------------------
-
-
-class SysfsWaitsForTheAnswer(Race11):
-    """Before the RFC, protocol 5.3: target_cpu_store holds cpus_read_lock until the host has answered."""
-
-    def setup(self, messages=1):
-        super().setup(messages)
-        self.answered = Cell(False)
-
-    def set_affinity(self, target):
-        yield cpus_read_lock(self.cpu_hotplug_lock)  # no CPU comes or goes meanwhile
-        online = yield READ_ONCE(self.cpu_online_mask)  # which CPUs are there?
-        if target in online:
-            yield from self.vmbus_channel_set_cpu(target)
-        yield cpus_read_unlock(self.cpu_hotplug_lock)  # CPUs may come and go again
-
-    def vmbus_channel_set_cpu(self, cpu):
-        origin = yield READ_ONCE(self.target_cpu)  # which CPU is it now?
-        if origin == cpu:
-            return
-        yield WRITE_ONCE(self.answered, False)
-        yield from self.send_modifychannel(RELID, cpu)
-        yield from self.wait_for_answer()
-        yield WRITE_ONCE(self.target_cpu, cpu)  # notes the new target
-
-    def host_answers(self):
-        yield WRITE_ONCE(self.answered, True)  # answers
-
-    def wait_for_answer(self):
-        yield smp_cond_load_acquire(self.answered, bool)  # waits for the host's answer
-
-
-class SysfsHasNoAnswer(SysfsWaitsForTheAnswer):
-    """The same with an older protocol: the host does not answer."""
-
-    def wait_for_answer(self):
-        yield from ()
-
-
-class RebindsChannels(SysfsWaitsForTheAnswer):
-    """Today (since 6.15): hv_synic_cleanup moves the channels itself, waits for each answer, and looks then."""
-
-    def setup(self, origin=DYING, target=STAYS, messages=1):
-        CpuOffline.setup(self, origin, target, messages)
-        self.answered = Cell(False)
-
-    def find_channel(self):
-        found = yield from super().find_channel()
-        if found:
-            yield from self.vmbus_channel_set_cpu(STAYS)
-        return False
-
-
-class RebindsWithoutWaiting(RebindsChannels):
-    """The same without waiting for the answers; so 6.15 refuses where there are none."""
-
-    def wait_for_answer(self):
-        yield from ()
 
 
 def other_than_dying(cpu):

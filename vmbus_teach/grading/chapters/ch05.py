@@ -22,11 +22,10 @@ from ...scenarios.cpu_offline import (
     STAYS,
     AnotherSetter,
     CpuOffline,
-    NoLock,
-    PatchedBothWays,
     Race11,
 )
 from ...scenarios.genirq import EBUSY, EINVAL
+from ...scenarios.synic_online import NoLock, PatchedBothWays
 from ..exercise import FEWEST, WAITING, BreakIt, Exercise, Forbid, JudgeIt, RepairIt
 
 EAGAIN = 11
