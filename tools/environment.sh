@@ -76,7 +76,8 @@ esac
 
 # -qq: errors only.
 # -e: the notebooks use the files in vmbus_teach/ themselves, so a change there needs no second install.
-"$python" -m pip install -qq --disable-pip-version-check -e "$wanted" ||
+# --no-compile: most of what is installed is never imported; Python compiles the rest when it is.
+"$python" -m pip install -qq --disable-pip-version-check --no-compile -e "$wanted" ||
     fail "pip could not install what pyproject.toml asks for; its own message is above.
 Most often the network, a proxy or a full disk is the cause. Nothing is lost: run make again."
 
