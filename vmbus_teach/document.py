@@ -69,7 +69,7 @@ class Document:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._lanes, self._lane_of = _lanes(machine)
-        self._homes = [self._home(context) for context in machine.contexts]
+        self._homes = self._homes_of_contexts()
         self._shared = {shared: number for number, shared in enumerate(machine.shared)}
         self._texts, self._listings, self._positions, self._faults = Table(), Table(), Table(), Table()
         self._values: list[list[Any]] = [[] for _ in machine.shared]
@@ -334,12 +334,14 @@ class Document:
         lane = self._homes[self.machine.context_index[context]]
         return {"name": context.name, "kind": context.kind, "lane": lane}
 
-    def _home(self, context: Context) -> int:
-        """Where a context is while it does nothing: nowhere, if a CPU is given to it each time."""
+    def _homes_of_contexts(self) -> list[int]:
+        """Where each context is while it does nothing: nowhere, if a CPU is given to it each time."""
         queues = [s for s in self.machine.shared if isinstance(s, WorkQueue) and s is not system_wq]
-        if context.kind == "work" and queues and all(queue.cpu is not None for queue in queues):
-            return NOBODY
-        return NOBODY if context.cpu is None and context.kind != "host" else self._lane_of[context.cpu]
+        guests = {"work"} if queues and all(queue.cpu is not None for queue in queues) else set()
+        return [
+            NOBODY if c.kind in guests or (c.cpu is None and c.kind != "host") else self._lane_of[c.cpu]
+            for c in self.machine.contexts
+        ]
 
     def _piece(self, shared: Shared) -> dict[str, Any]:
         piece: dict[str, Any] = {"name": shared.name, "kind": _kind(shared, self.machine)}

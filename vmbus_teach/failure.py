@@ -19,9 +19,8 @@ from .session import Session, TraceStep
 class Failure:
     """A failure, with the schedule that shows it best: fewest switches between contexts, then fewest steps.
 
-    ``kind`` is one of "invariant", "at_end", "deadlock", "use-after-free", "double-free", "leak",
-    "data-race", "sleep-in-atomic", "assertion", "error". ``share`` is how many of all complete
-    schedules end in it (None where they are infinitely many, and for data races, which end none).
+    ``kind`` is one of ``KINDS`` (outcome.py). ``share`` is how many of all complete schedules end in it
+    (None where they are infinitely many, and for data races, which end none).
     """
 
     kind: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -63,35 +63,35 @@ def check_class(exercise: RepairIt, answer: Any) -> None:
     for cls, name, member in own:
         if why := _not_allowed(exercise, cls, name, member):
             raise Refused(f"{cls.__name__} has {name}, which cannot count here: {why}")
-        if sleeper := _sleeps(member):
+        if sleeper := _reached(member, _sleeps):
             raise Refused(
                 f"{cls.__name__}.{sleeper} calls time.sleep. Nothing waits by the clock here: a schedule says who goes "
                 "next, and every one is tried. Delete that line."
             )
-        if gambler := _draws(member):
+        if gambler := _reached(member, _draws):
             raise Refused(
                 f"{cls.__name__}.{gambler} uses random. Here nothing is left to chance: for what is open, yield "
                 "choose((1, 2)), and every one is tried."
             )
 
 
-def _sleeps(member: Any) -> str:
-    """Which of the functions that are reached from here would really sleep; "" if none."""
+def _reached(member: Any, does: Callable[[list[Any], Collection[str]], bool]) -> str:
+    """The first function that is reached from here and ``does`` it, given what it names and the attributes; or ""."""
     for function in functions_reached(member):
         names = names_in(function.__code__)
-        found = [function.__globals__.get(name) for name in names.read]
-        if time.sleep in found or (time in found and "sleep" in names.attributes):
+        if does([function.__globals__.get(name) for name in names.read], names.attributes):
             return str(function.__name__)
     return ""
 
 
-def _draws(member: Any) -> str:
-    """Which of the functions that are reached from here draws random numbers; "" if none."""
-    for function in functions_reached(member):
-        found = [function.__globals__.get(name) for name in names_in(function.__code__).read]
-        if any(it is random or isinstance(getattr(it, "__self__", it), random.Random) for it in found):
-            return str(function.__name__)
-    return ""
+def _sleeps(named: list[Any], attributes: Collection[str]) -> bool:
+    """It would really sleep."""
+    return time.sleep in named or (time in named and "sleep" in attributes)
+
+
+def _draws(named: list[Any], attributes: Collection[str]) -> bool:
+    """It draws random numbers."""
+    return any(it is random or isinstance(getattr(it, "__self__", it), random.Random) for it in named)
 
 
 def _own(answer: type, given: type) -> Iterator[tuple[type, str, Any]]:

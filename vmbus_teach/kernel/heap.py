@@ -99,11 +99,11 @@ class Object(Shared):
     Its fields are attributes: ``channel.relid``.
     """
 
-    def __init__(self, struct: Struct, number: int, fields: dict[str, Any]) -> None:
+    def __init__(self, struct: Struct, number: int, fields: dict[str, Any], name: str = "") -> None:
         super().__init__(UNUSED)
         self.struct = struct
         self.number = number
-        self.name = f"{struct.title}#{number}"
+        self.name = name or f"{struct.title}#{number}"
         self.fields: dict[str, Shared] = {}
         for name, value in fields.items():
             field = value.made_for(self) if isinstance(value, inside) else Cell(value)

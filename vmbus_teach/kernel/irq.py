@@ -58,11 +58,8 @@ class IrqDesc(Object):
     """``struct irq_desc`` number ``irq``."""
 
     def __init__(self, struct: Struct, number: int, fields: dict[str, Any], irq: int) -> None:
-        super().__init__(struct, number, fields)
+        super().__init__(struct, number, fields, f"irq{irq}")
         self.irq = irq
-        self.name = f"irq{irq}"
-        for name, field in self.fields.items():
-            field.name = f"{self.name}.{name}"
 
 
 class _Descriptors(Struct):

@@ -262,15 +262,17 @@ class Costs:
 
     def check(self, scenario: Scenario) -> None:
         """Raises TimeError if a function is named that the scenario does not have, or an unknown operation."""
-        for name in self.operations:
-            if isinstance(name, str):
-                function, dot, operation = name.partition(".")
-                if function in _kinds(Operation) and function not in _functions(scenario):
-                    raise TimeError(f"Costs names {name!r}. An operation is written without quotes: {{{function}: 5}}.")
-                said = f"the function {function!r}, which {scenario} does not have"
-                _check_name(function, _functions(scenario), said)
-                if dot:
-                    _check_name(operation, _kinds(Operation), f"{name!r}, and there is no operation {operation!r}")
+        names = [name for name in self.operations if isinstance(name, str)]
+        if not names:
+            return
+        functions, kinds = _functions(scenario), _kinds(Operation)
+        for name in names:
+            function, dot, operation = name.partition(".")
+            if function in kinds and function not in functions:
+                raise TimeError(f"Costs names {name!r}. An operation is written without quotes: {{{function}: 5}}.")
+            _check_name(function, functions, f"the function {function!r}, which {scenario} does not have")
+            if dot:
+                _check_name(operation, kinds, f"{name!r}, and there is no operation {operation!r}")
 
 
 def _check_name(name: str, known: set[str], said: str) -> None:

@@ -195,7 +195,7 @@ def simulate_each(
     if executor and not hasattr(executor, "submit"):
         raise TimeError(f"executor = {show(executor)}; {_WHICH_EXECUTOR}")
     check_progress(progress)
-    whole = [_case({**common, **case}, numbers)._replace(case=n, call=call) for n, case in enumerate(cases.values())]
+    whole = [_case(n, call, {**common, **case}, numbers) for n, case in enumerate(cases.values())]
     plans = [job.plans() for job in whole]  # what is wrong with them is said here, before anything runs elsewhere
     found: list[list[Run]] = [[] for _ in whole]
     done, total, reason = 0, len(whole) * len(numbers), ""
@@ -229,7 +229,7 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return numbers
 
 
-def _case(arguments: dict[Any, Any], seeds: tuple[int, ...]) -> _Job:
+def _case(number: int, call: int, arguments: dict[Any, Any], seeds: tuple[int, ...]) -> _Job:
     known = {"scenario", "costs", "traffic", "until", "max_steps"}
     if unknown := arguments.keys() - known:
         raise TimeError(f"{', '.join(sorted(map(str, unknown)))}: no argument of simulate that many runs can have.")
@@ -239,7 +239,7 @@ def _case(arguments: dict[Any, Any], seeds: tuple[int, ...]) -> _Job:
     check_times(until, max_steps)
     costs, traffic = arguments.get("costs"), arguments.get("traffic")
     costs, traffic = Costs() if costs is None else costs, {} if traffic is None else traffic
-    return _Job(0, as_scenario(arguments["scenario"]), costs, traffic, until, max_steps, seeds, 0)
+    return _Job(number, as_scenario(arguments["scenario"]), costs, traffic, until, max_steps, seeds, call)
 
 
 def _made(

@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(plots, name)
     if name in _RUNS:
-        from .proc import ProcInterrupts, proc_interrupts
+        from . import proc
 
-        return {"ProcInterrupts": ProcInterrupts, "proc_interrupts": proc_interrupts}[name]
+        return getattr(proc, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
