@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from math import log10
 from typing import Any
 
@@ -13,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...explore import explore
 from ...kernel.base import show
-from ...narrate import count
+from ...narrate import count, power_of_ten, shortly
 from ...scenario import Scenario, ScenarioError
 from .picture import (
     BLUE,
@@ -89,18 +88,6 @@ def growth(
         return Picture(_figure(rows, label), _alt(rows, label), tuple(rows))
 
 
-def shortly(number: int) -> str:
-    """A number of any size: 2,132,054, or 1.3 × 10⁴⁵."""
-    if number < 10**7:
-        return f"{number:,}"
-    first, power = f"{Decimal(number):.1e}".split("e+")
-    return f"{first} × {_power(int(power))}"
-
-
-def _power(exponent: int) -> str:
-    return "10" + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
 # --- drawing ---------------------------------------------------------------------------------------
 
 #: How each curve is drawn: shape, colour, word.
@@ -163,7 +150,7 @@ def _number(axes: Any, x: int, y: float, text: str, *, above: bool) -> None:
 def _tick(exponent: float, _: int) -> str:
     if exponent < 0:
         return ""
-    return f"{10 ** int(exponent):,}" if exponent < 7 else _power(int(exponent))
+    return f"{10 ** int(exponent):,}" if exponent < 7 else power_of_ten(int(exponent))
 
 
 def _shown(sizes: int) -> list[int]:
