@@ -1,4 +1,4 @@
-"""The map: every claim leads to scenarios of the catalogue or to a reason, and the page tells what a search says today."""
+"""The map: every claim leads to scenarios of the catalogue or to a reason, and the page tells what a search says."""
 
 import re
 import sys

@@ -18,18 +18,8 @@ from vmbus_teach.scenarios.classics import AtomicIncrements, Increments, Peterso
 from vmbus_teach.scenarios.retarget import HostIsLate, PerCpuLists
 from vmbus_teach.views.plots import growth, space_time, state_graph
 from vmbus_teach.views.plots import states as state_graph_module
-from vmbus_teach.views.plots.picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    PURPLE,
-    RED,
-    house_style,
-    shortened,
-    width_of,
-    wrapped,
-)
+from vmbus_teach.views.plots.picture import house_style, shortened, width_of, wrapped
+from vmbus_teach.views.plots.style import BLUE, GREEN, GREY, INK, PURPLE, RED
 
 
 class Endless(Scenario):
