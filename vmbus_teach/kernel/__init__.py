@@ -148,6 +148,36 @@ from .work import (
     schedule_work,
     system_wq,
 )
+from .xarray import (
+    ENOMEM,
+    GFP_KERNEL,
+    GFP_NOWAIT,
+    RESERVED,
+    XArray,
+    might_alloc,
+    xa_cmpxchg_locked,
+    xa_erase,
+    xa_erase_bh,
+    xa_erase_irq,
+    xa_erase_locked,
+    xa_load,
+    xa_lock,
+    xa_lock_bh,
+    xa_lock_irq,
+    xa_lock_irqsave,
+    xa_release,
+    xa_reserve,
+    xa_reserve_bh,
+    xa_reserve_irq,
+    xa_store,
+    xa_store_bh,
+    xa_store_irq,
+    xa_store_locked,
+    xa_unlock,
+    xa_unlock_bh,
+    xa_unlock_irq,
+    xa_unlock_irqrestore,
+)
 
 #: Shared state that exists in every scenario, declared or not.
 EVERYWHERE: tuple[Shared, ...] = (rcu, system_wq)
