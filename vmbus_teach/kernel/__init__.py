@@ -55,7 +55,7 @@ from .irq import (
     irq_resolve_mapping,
     kstat_incr_irqs_this_cpu,
 )
-from .kref import Kref, kref_get, kref_get_unless_zero, kref_put
+from .kref import Kref, kref_get, kref_get_unless_zero, kref_put, kref_read, refcount_dec_not_one
 from .locks import (
     Mutex,
     RawSpinLock,
