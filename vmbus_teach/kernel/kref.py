@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .base import Now, Shared
+from .base import Now, Operation, Shared
 from .memory import ReadModifyWrite
 
 
@@ -58,9 +58,10 @@ class kref_get_unless_zero(_Counted):
         return True
 
 
-class kref_read(_Counted):
+class kref_read(Operation):
     """How many references there are at this moment."""
 
+    kref: Kref
     ordering: ClassVar[str] = "once"
 
     def step(self, now: Now) -> int:
