@@ -15,6 +15,8 @@ from vmbus_teach.kernel import (
     kref_get,
     kref_get_unless_zero,
     kref_put,
+    kref_read,
+    refcount_dec_not_one,
 )
 from vmbus_teach.kernel.memory import ReadModifyWrite
 
@@ -63,6 +65,24 @@ def test_get_unless_zero():
     assert shown(after(Asks, "t*4"), "refs") == "0 references"
 
 
+def test_dec_not_one():
+    """It puts any reference but the last, which it leaves; the result says which it was."""
+
+    class NotTheLast(Counted):
+        def setup(self):
+            super().setup()
+            self.refs = Kref(2)
+
+        @thread()
+        def t(self):
+            first = yield refcount_dec_not_one(self.refs)
+            second = yield refcount_dec_not_one(self.refs)
+            left = yield kref_read(self.refs)
+            yield WRITE_ONCE(self.seen, (first, second, left))
+
+    check(NotTheLast, "t*4", outcomes={(True, False, 1)})
+
+
 def test_one_who_puts_is_the_last():
     """Of two who put, one frees, whoever is second."""
 
@@ -96,6 +116,13 @@ def test_a_count_that_is_used_up():
             yield kref_put(self.refs)
             yield kref_put(self.refs)
 
+    class PutsNotOne(Counted):
+        @thread()
+        def t(self):
+            yield kref_put(self.refs)
+            yield refcount_dec_not_one(self.refs)
+
+    assert the_failure(PutsNotOne, "error") == "t puts a reference of refs, which has none left"
     assert the_failure(GetsTooLate, "error") == "t gets a reference from refs, which has none left"
     assert the_failure(PutsTwice, "error") == "t puts a reference of refs, which has none left"
 
@@ -163,7 +190,7 @@ def test_with_a_reference_of_its_own():
 
 def test_they_cost_what_an_atomic_operation_costs():
     """All of them read and write in one step; none takes part in a data race, and the host has no use of them."""
-    for operation in (kref_get, kref_get_unless_zero, kref_put):
+    for operation in (kref_get, kref_get_unless_zero, kref_put, refcount_dec_not_one):
         assert issubclass(operation, ReadModifyWrite)
         assert (operation.access, operation.host) == ("", False)
 

@@ -45,6 +45,10 @@ from vmbus_teach.scenarios import (
     ring,
     synic,
     synic_online,
+    vgic_flush,
+    vgic_lookup,
+    vgic_put,
+    vgic_reuse,
 )
 
 MODELS = Path(__file__).parent / "spin"
@@ -172,6 +176,20 @@ def end_of_channel(self: Any, s: Any) -> tuple[int, ...]:
     return (told, len(s[self.chn_list]), isinstance(s[self.vmbus_channel.objects[0]], Freed))
 
 
+def end_of_lpi(self: Any, s: Any) -> tuple[int, ...]:
+    """Whether the LPI is still in the list or array, whether it was made pending, and whether it is freed."""
+    left = s[self.lpi_xa] if hasattr(self, "lpi_xa") else s[self.lpi_list]
+    return (len(left), s[self.irq.pending], isinstance(s[self.irq], Freed))
+
+
+def end_of_number(self: Any, s: Any) -> tuple[int, ...]:
+    """Which LPI is mapped, and which is found (2: none); whether the old one and the new one are freed."""
+    two = self.vgic_irq.objects
+    which = {two[0]: 0, two[1]: 1, None: 2}
+    found = dict(s[self.lpi_xa]).get(vgic_reuse.INTID)
+    return (which[s[self.mapped]], which[found], *(isinstance(s[irq], Freed) for irq in two))
+
+
 #: For each model: what a violated assertion is called here, and the outcome that it prints.
 MEANING: dict[str, tuple[str, Outcome | None]] = {
     "increments": ("at_end", lambda self, s: (s[self.count],)),
@@ -201,6 +219,19 @@ MEANING: dict[str, tuple[str, Outcome | None]] = {
     "two_doors": (
         "at_end", lambda self, s: (s[self.target_cpu], s[self.desc.effective_affinity], s[self.host_target])
     ),
+    "lpi_put": (
+        "none is asserted",
+        lambda self, s: tuple(intid in dict(s[self.lpi_xa]) for intid in (vgic_put.INTID, vgic_put.OTHER)),
+    ),
+    "lpi_flush": (
+        "none is asserted",
+        lambda self, s: (
+            *(intid in dict(s[self.lpi_xa]) for intid in (vgic_put.INTID, vgic_put.OTHER)),
+            *(number in s[self.ap_list] for number in (vgic_put.OTHER, vgic_flush.TIMER)),
+        ),
+    ),
+    "lpi_lookup": ("none is asserted", end_of_lpi),
+    "lpi_reuse": ("at_end", end_of_number),
     "cpu_offline": (
         "at_end", lambda self, s: (s[self.ring], cpu_offline.DYING not in s[self.cpu_online_mask], s[self.target_cpu])
     ),
@@ -381,6 +412,39 @@ RESCIND_QUEUE = [
     rescind_queue.NotWaitedForProbe,
 ]
 
+#: Which form of erasing has which number in the models.
+FORM = {form: number for number, form in enumerate(vgic_put.VARIANTS)}
+
+#: Where the second last put comes from: the model's macro, and the scenario's parameters.
+SECOND = {
+    "HANDLER_CPU=0": {"second": "interrupt", "second_cpu": 0},
+    "HANDLER_CPU=1": {"second": "interrupt", "second_cpu": 1},
+    "TASK": {"second": "task", "second_cpu": 1},
+}
+
+LOOKUP: list[tuple[type[Scenario], list[str]]] = [
+    (vgic_lookup.LpiList, ["ONE_LOCK"]),
+    (vgic_lookup.LpiXarray, ["ONE_LOCK"]),
+    (vgic_lookup.LpiRcu, []),
+    (vgic_lookup.GetWithoutUnlessZero, ["NO_UNLESS_ZERO"]),
+    (vgic_lookup.LpiFreedAtOnce, ["FREED_AT_ONCE"]),
+    (vgic_lookup.ErasedAfterFree, ["ERASED_AFTER_FREE"]),
+    (vgic_lookup.LookUpNoReadLock, ["NO_READ_LOCK"]),
+    (vgic_lookup.NoReference, ["NO_REFERENCE"]),
+    (vgic_lookup.NoReferenceUsedInside, ["INSIDE"]),
+]
+
+_MERGED = ["UNDER_LOCK", "EVICTS", "BY_COUNT"]
+REUSE: list[tuple[type[Scenario], list[str]]] = [
+    (vgic_reuse.LastPutAgainstNew, []),
+    (vgic_reuse.ZeroUnderTheLock, _MERGED),
+    (vgic_reuse.ZeroUnderTheLockNotEvicted, ["UNDER_LOCK", "BY_COUNT"]),
+    (vgic_reuse.EvictedZeroOutside, ["EVICTS"]),
+    (vgic_reuse.ErasesItsOwnOnly, ["OWN_ONLY"]),
+    (vgic_reuse.LooksThenPuts, [*_MERGED, "LOOKS"]),
+    (vgic_reuse.PutsUnderTheLock, [*_MERGED, "ALWAYS"]),
+]
+
 CASES = [
     *(
         Case("increments", [f"T={threads}", f"N={times}"], classics.Increments(threads=threads, times=times))
@@ -417,6 +481,31 @@ CASES = [
         for events in (1, 2)
     ),
     *(Case(model, [c.__name__], c()) for model, scenarios in BY_NAME.items() for c in scenarios),
+    *(
+        Case("lpi_put", [f"FORM={FORM[form]}", where, *["ENCLOSED"] * enclosed],
+             vgic_put.LastPuts(erase=form, enclosed=enclosed, **SECOND[where]))
+        for form in FORM for where in SECOND for enclosed in (False, True)
+    ),
+    *(
+        Case("lpi_flush", [f"FORM={FORM[form]}", f"INTERRUPTED={cpu}", *macros], c(erase=form, interrupted=cpu))
+        for c, forms, macros in (
+            (vgic_flush.FlushAgainstPut, ("xa_erase", "xa_erase_irq", vgic_put.IRQSAVE), []),
+            (vgic_flush.DeferredRelease, ("xa_erase", vgic_put.IRQSAVE), ["DEFERRED"]),
+            (vgic_flush.ListInsideXarray, (vgic_put.IRQSAVE,), ["INSIDE"]),
+            (vgic_flush.ListInsideXarrayDeferred, (vgic_put.IRQSAVE,), ["INSIDE", "DEFERRED"]),
+        )
+        for form in forms for cpu in (0, 1)
+    ),
+    *(
+        Case("lpi_lookup", [*macros, *["READER_IS_TASK"] * in_a_task], c(in_a_task=in_a_task))
+        for c, macros in LOOKUP for in_a_task in (False, True)
+    ),
+    *(
+        Case("lpi_reuse", [*macros, f"DIRECT={direct}", f"DEFERRED={deferred}", *["NOBODY_MAPS"] * (not again)],
+             c(puts=("direct",) * direct + ("deferred",) * deferred, mapped_again=again))
+        for c, macros in REUSE
+        for direct, deferred, again in ((1, 0, True), (0, 1, True), (2, 0, True), (1, 1, True), (2, 0, False))
+    ),
 ]
 
 

@@ -55,7 +55,7 @@ from .irq import (
     irq_resolve_mapping,
     kstat_incr_irqs_this_cpu,
 )
-from .kref import Kref, kref_get, kref_get_unless_zero, kref_put
+from .kref import Kref, kref_get, kref_get_unless_zero, kref_put, kref_read, refcount_dec_not_one
 from .locks import (
     Mutex,
     RawSpinLock,
@@ -147,6 +147,36 @@ from .work import (
     queue_work,
     schedule_work,
     system_wq,
+)
+from .xarray import (
+    ENOMEM,
+    GFP_KERNEL,
+    GFP_NOWAIT,
+    RESERVED,
+    XArray,
+    might_alloc,
+    xa_cmpxchg_locked,
+    xa_erase,
+    xa_erase_bh,
+    xa_erase_irq,
+    xa_erase_locked,
+    xa_load,
+    xa_lock,
+    xa_lock_bh,
+    xa_lock_irq,
+    xa_lock_irqsave,
+    xa_release,
+    xa_reserve,
+    xa_reserve_bh,
+    xa_reserve_irq,
+    xa_store,
+    xa_store_bh,
+    xa_store_irq,
+    xa_store_locked,
+    xa_unlock,
+    xa_unlock_bh,
+    xa_unlock_irq,
+    xa_unlock_irqrestore,
 )
 
 #: Shared state that exists in every scenario, declared or not.

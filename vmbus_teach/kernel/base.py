@@ -300,7 +300,7 @@ class Operation:
 
 def an(kind: type) -> str:
     """The name of a class with its article."""
-    return f"{'an' if kind.__name__[0] in 'AEIOUaeio' else 'a'} {kind.__name__}"
+    return f"{'an' if kind.__name__[0] in 'AEIOUXaeio' else 'a'} {kind.__name__}"
 
 
 def _checkable(hint: Any) -> Any:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .base import Now, Shared
+from .base import Now, Operation, Shared
 from .memory import ReadModifyWrite
 
 
@@ -55,6 +55,31 @@ class kref_get_unless_zero(_Counted):
         if now[self.kref] == 0:
             return False
         now[self.kref] += 1
+        return True
+
+
+class kref_read(Operation):
+    """How many references there are at this moment."""
+
+    kref: Kref
+    ordering: ClassVar[str] = "once"
+
+    def step(self, now: Now) -> int:
+        return int(now[self.kref])
+
+
+class refcount_dec_not_one(_Counted):
+    """One reference less, unless it is the last; the result says whether it did.
+
+    A put that must hold a lock for the last reference, and only for that, begins with it (``kref_put_lock``).
+    """
+
+    def step(self, now: Now) -> bool:
+        if now[self.kref] == 0:
+            now.fail("error", f"{now.context} puts a reference of {self.kref!r}, which has none left")
+        if now[self.kref] == 1:
+            return False
+        now[self.kref] -= 1
         return True
 
 

@@ -29,6 +29,12 @@ from . import (
     ring,
     synic,
     synic_online,
+    vgic_flush,
+    vgic_in_time,
+    vgic_lookup,
+    vgic_put,
+    vgic_register,
+    vgic_reuse,
 )
 
 SYNIC = "Linux 6.1, drivers/hv; Hypervisor Top Level Functional Specification; Documentation/virt/hyperv/vmbus.rst"
@@ -36,6 +42,7 @@ SERIES_2020 = "Drivers: hv: vmbus: Replace the per-CPU channel lists with a glob
 THREAD_2015 = "Drivers: hv: Further protection for the rescind path (thread, February 2015); Linux 6.1, drivers/hv"
 RFC_2024 = "Hyper-V guests use Linux IRQs for channel interrupts (RFC, 3 June 2024, not merged); Linux 6.1, kernel/irq"
 
+VGIC = "KVM: arm64: Avoid serializing LPI get() / put() (v1 to v4, 2024; Linux 6.9); arch/arm64/kvm/vgic, v6.1 to v7.2"
 
 @dataclass(frozen=True)
 class Entry:
@@ -67,6 +74,7 @@ def catalogue() -> tuple[Entry, ...]:
         *(Entry("03", title, scenario, expected, SERIES_2020) for title, scenario, expected in _ARRAY),
         *(Entry("04", title, scenario, expected, THREAD_2015, given) for title, scenario, expected, given in _RESCIND),
         *(Entry("05", title, scenario, expected, RFC_2024) for title, scenario, expected in _IRQS),
+        *(Entry("07", title, scenario, expected, VGIC) for title, scenario, expected in _VGIC),
     )
 
 
@@ -303,4 +311,61 @@ _IRQS: tuple[tuple[str, type[Scenario], str], ...] = (
     ("... without waiting for the answers", rebinding.RebindsWithoutWaiting, "at_end"),
     ("a guest with devices", guest.Guest, "holds"),
     ("a guest with devices and IRQs", guest.GuestWithIrqs, "holds"),
+)
+
+_VGIC: tuple[tuple[str, type[Scenario], str], ...] = (
+    ("two last puts, irqsave", vgic_put.LastPuts, "holds"),
+    ("i1: xa_erase, and no lock around it", vgic_put.PlainErase, "deadlock"),
+    ("before patch 10: xa_erase under lpi_list_lock", vgic_put.EnclosedPlainErase, "holds"),
+    ("i2: xa_erase_irq under lpi_list_lock", vgic_put.EnclosedEraseIrq, "deadlock"),
+    ("i3: irqsave under lpi_list_lock", vgic_put.EnclosedIrqsave, "holds"),
+    ("xa_erase_irq in a handler", vgic_put.EraseIrq, "error"),
+    ("xa_erase_bh in a handler", vgic_put.EraseBh, "error"),
+    ("i1, and the interrupt came before", vgic_put.InterruptedBefore, "holds"),
+    ("what a put does to the interrupt flag", vgic_put.FlagAfterwards, "holds"),
+    ("a handler's reference becomes the last", vgic_put.GotInTheHandler, "holds"),
+    ("i1 with its whole story", vgic_put.GotInTheHandlerPlainErase, "deadlock"),
+    ("a flush against a put", vgic_flush.FlushAgainstPut, "holds"),
+    ("i4: a flush against a put, xa_erase", vgic_flush.FlushPlainErase, "deadlock"),
+    ("a flush against a put, xa_erase_irq", vgic_flush.FlushEraseIrq, "deadlock"),
+    ("i4 on one CPU", vgic_flush.FlushOnOneCpu, "holds"),
+    ("6.17: the release is put off", vgic_flush.DeferredRelease, "holds"),
+    ("... and interrupts are left on", vgic_flush.DeferredInterruptsOn, "holds"),
+    ("... and a handler puts", vgic_flush.PutInTheHandlerAgain, "deadlock"),
+    ("ap_list_lock inside xa_lock", vgic_flush.ListInsideXarray, "deadlock"),
+    ("... and the release is put off", vgic_flush.ListInsideXarrayDeferred, "holds"),
+    ("LPIs in a list", vgic_lookup.LpiList, "holds"),
+    ("LPIs in an xarray, under the same lock", vgic_lookup.LpiXarray, "holds"),
+    ("LPIs in an xarray, looked up by RCU", vgic_lookup.LpiRcu, "holds"),
+    ("get, without unless-zero", vgic_lookup.GetWithoutUnlessZero, "error"),
+    ("an LPI is freed at once", vgic_lookup.LpiFreedAtOnce, "use-after-free"),
+    ("an LPI is freed, and then erased", vgic_lookup.ErasedAfterFree, "use-after-free"),
+    ("no rcu_read_lock around the look-up", vgic_lookup.LookUpNoReadLock, "holds"),
+    ("the look-up of an LPI in a task", vgic_lookup.LookUpInATask, "holds"),
+    ("... and no rcu_read_lock", vgic_lookup.LookUpInATaskNoReadLock, "use-after-free"),
+    ("RCU, and no reference", vgic_lookup.NoReference, "holds"),
+    ("RCU around the use, and no reference", vgic_lookup.NoReferenceUsedInside, "holds"),
+    ("a hit in the translation cache", vgic_lookup.CacheHit, "use-after-free"),
+    ("... gets a reference", vgic_lookup.CacheHitGets, "holds"),
+    ("... gets it too late", vgic_lookup.CacheHitGetsTooLate, "error, use-after-free"),
+    ("an LPI is registered", vgic_register.RegisterLpi, "holds"),
+    ("v1: returns with the lock", vgic_register.ReturnsWithTheLock, "error"),
+    ("nothing is reserved", vgic_register.NothingReserved, "holds"),
+    ("nothing is released", vgic_register.NothingReleased, "holds"),
+    ("a store that may sleep", vgic_register.StoreMaySleep, "sleep-in-atomic"),
+    ("reserved under the lock", vgic_register.ReservesUnderTheLock, "sleep-in-atomic"),
+    ("an LPI is registered under xa_lock", vgic_register.RegisterUnderXaLock, "holds"),
+    ("xa_release under xa_lock", vgic_register.ReleasesUnderXaLock, "deadlock"),
+    ("2026: the last put against a new LPI", vgic_reuse.LastPutAgainstNew, "at_end"),
+    ("... put under ap_list_lock", vgic_reuse.DeferredAgainstNew, "leak"),
+    ("zero is reached under xa_lock", vgic_reuse.ZeroUnderTheLock, "holds"),
+    ("... and the new LPI evicts nothing", vgic_reuse.ZeroUnderTheLockNotEvicted, "leak"),
+    ("the new LPI evicts, and zero is reached outside", vgic_reuse.EvictedZeroOutside, "double-free"),
+    ("erases its own entry only", vgic_reuse.ErasesItsOwnOnly, "holds"),
+    ("... put under ap_list_lock", vgic_reuse.ErasesItsOwnOnlyDeferred, "leak"),
+    ("looks at the count, then puts", vgic_reuse.LooksThenPuts, "at_end"),
+    ("every put under xa_lock", vgic_reuse.PutsUnderTheLock, "holds"),
+    ("injections, from a list", vgic_in_time.InjectFromList, "holds"),
+    ("injections, from an xarray", vgic_in_time.InjectFromXarray, "holds"),
+    ("injections, by RCU", vgic_in_time.InjectByRcu, "holds"),
 )
