@@ -1,7 +1,7 @@
 """Chapter 06: the irqfd of June 2009 with one thing changed. Which of these changes does harm, and on which side?
 
-Each class changes what its docstring says and nothing else; ``vm``, ``eventfd`` and ``own_signaller`` say who closes and
-who signals, as in irqfd.py.
+Each class changes what its docstring says and nothing else; ``vm``, ``eventfd`` and ``own_signaller`` say who closes
+and who signals, as in irqfd.py.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from ..kernel import (
     READ_ONCE,
     WRITE_ONCE,
     Cell,
+    Now,
     Operation,
     Struct,
     atomic_inc,
@@ -108,10 +109,10 @@ class reads_and_counts_in(Operation):
     """What no CPU can do: reads the index and adds 1 to the count that it names, in one step."""
 
     index: Cell
-    counts: tuple
+    counts: tuple[Cell, Cell]
 
-    def step(self, now):
-        index = now[self.index]
+    def step(self, now: Now) -> int:
+        index: int = now[self.index]
         now[self.counts[index]] += 1
         return index
 
