@@ -130,7 +130,7 @@ class Signals(Eventfd):
 
 
 def test_events_are_counted_and_coalesce():
-    """Each signal counts one; of two, one injection may come, or two, but never none; the count stops at its largest."""
+    """Each signal counts one; two signals make one injection or two; the count has a largest value."""
     assert outcomes(Signals) == {(1, 1)}
     assert outcomes(Signals(times=2)) == {(2, 1), (2, 2)}
     assert {count for count, _ in outcomes(Signals(times=3))} == {LARGEST}

@@ -29,8 +29,8 @@ def victims(scenario):
     return found
 
 
-#: For each change: the verdict if the machine is closed, the eventfd, or the eventfd with a signaller of its own; and what
-#: goes wrong if both are closed. (Without any change, that is {"irqfd", "error"}.)
+#: For each change: the verdict if the machine is closed, the eventfd, or the eventfd with a signaller of its own; and
+#: what goes wrong if both are closed. (Without any change, that is {"irqfd", "error"}.)
 TABLE = {
     "VmClose": ("holds", "holds", "holds", {"irqfd", "error"}),
     "NoGracePeriod": ("use-after-free", "holds", "holds", {"irqfd", "error", "kvm"}),

@@ -50,7 +50,7 @@ class Eventfd(Scenario):
     # --- something happens ---------------------------------------------------------------------
 
     def eventfd_signal(self, ctx):
-        flags = yield spin_lock_irqsave(ctx.wqh_lock)  # interrupts are off from here
+        flags = yield spin_lock_irqsave(ctx.wqh_lock)  # takes the queue's lock, with interrupts off
         count = yield READ_ONCE(ctx.count)
         yield WRITE_ONCE(ctx.count, min(count + 1, LARGEST))  # counts the event
         yield from self.wake_up_locked_poll(ctx, POLLIN)
@@ -61,7 +61,7 @@ class Eventfd(Scenario):
         yield from self.eventfd_ctx_put(ctx)
 
     def wake_up_poll(self, ctx, key):
-        flags = yield spin_lock_irqsave(ctx.wqh_lock)
+        flags = yield spin_lock_irqsave(ctx.wqh_lock)  # takes the queue's lock, with interrupts off
         yield from self.wake_up_locked_poll(ctx, key)
         yield spin_unlock_irqrestore(ctx.wqh_lock, flags)
 
@@ -95,4 +95,4 @@ class Eventfd(Scenario):
     def eventfd_ctx_put(self, ctx):
         last = yield kref_put(ctx.refs)
         if last:
-            yield kfree(ctx)  # nobody has the eventfd any more
+            yield kfree(ctx)  # frees the eventfd's context

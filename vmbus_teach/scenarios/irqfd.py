@@ -128,7 +128,7 @@ class Machine(Eventfd):
             yield from self.kvm_destroy_vm(kvm)
 
     def kvm_destroy_vm(self, kvm):
-        yield kfree(kvm)
+        yield kfree(kvm)  # frees the machine
 
     def kvm_set_irq(self, kvm, level):
         if level:
@@ -163,12 +163,12 @@ class VmClose(Machine):
 
     def irqfd_wakeup(self, irqfd, key):
         if key == POLLIN:  # switch (key)
-            yield schedule_work(irqfd.inject)  # wqh.lock is held: leaves the rest to a worker
+            yield schedule_work(irqfd.inject)  # leaves the injection to a worker: wqh.lock is held
         if key == POLLHUP:
             yield from self.unhook_and_flush(irqfd)
             yield from self.irqfd_disconnect(irqfd)
             yield cleanup_srcu_struct(irqfd.srcu)
-            yield kfree(irqfd)
+            yield kfree(irqfd)  # frees the irqfd
 
     def unhook_and_flush(self, irqfd):
         ctx = yield READ_ONCE(irqfd.eventfd)
@@ -176,14 +176,14 @@ class VmClose(Machine):
         yield flush_work(irqfd.inject)  # waits for an injection that is under way
 
     def irqfd_inject(self, irqfd):
-        index = yield srcu_read_lock(irqfd.srcu)
+        index = yield srcu_read_lock(irqfd.srcu)  # is a reader from here
         kvm = yield rcu_dereference(irqfd.kvm)  # [4] fetches the machine
         if kvm is not None:
-            yield mutex_lock(kvm.lock)
+            yield mutex_lock(kvm.lock)  # takes the machine's lock
             yield from self.kvm_set_irq(kvm, 1)
             yield from self.kvm_set_irq(kvm, 0)
-            yield mutex_unlock(kvm.lock)  # the machine is used no more
-        yield srcu_read_unlock(irqfd.srcu, index)  # [1] has left
+            yield mutex_unlock(kvm.lock)  # uses the machine no more
+        yield srcu_read_unlock(irqfd.srcu, index)  # [1] is no reader any more
 
     # --- a side is closed ---------------------------------------------------------------------------
 
@@ -195,25 +195,25 @@ class VmClose(Machine):
         yield from self.drop_the_machine(irqfd, kvm)
 
     def take_the_machine(self, irqfd):
-        yield mutex_lock(irqfd.lock)
-        kvm = yield rcu_dereference(irqfd.kvm)
-        yield rcu_assign_pointer(irqfd.kvm, None)
-        yield mutex_unlock(irqfd.lock)  # [2] who comes later finds NULL
+        yield mutex_lock(irqfd.lock)  # takes the irqfd's mutex
+        kvm = yield rcu_dereference(irqfd.kvm)  # fetches the machine, or NULL
+        yield rcu_assign_pointer(irqfd.kvm, None)  # whoever comes later finds NULL
+        yield mutex_unlock(irqfd.lock)  # [2] gives the mutex back
         return kvm
 
     def unlink(self, irqfd, kvm):
         yield mutex_lock(kvm.lock)
-        yield list_del(irqfd.list)
+        yield list_del(irqfd.list)  # takes the irqfd off the machine's list
         yield mutex_unlock(kvm.lock)
 
     def drop_the_machine(self, irqfd, kvm):
-        yield synchronize_srcu(irqfd.srcu)  # waits for those who fetched it before
+        yield synchronize_srcu(irqfd.srcu)  # waits for the readers of before
         yield from self.kvm_put_kvm(kvm)  # [3] drops the irqfd's reference
 
     def kvm_irqfd_release(self, kvm):
-        irqfd = yield list_first(kvm.irqfds)
+        irqfd = yield list_first(kvm.irqfds)  # picks the first irqfd
         while irqfd is not None:
-            following = yield list_next(irqfd.list)  # list_for_each_entry_safe, and no lock
+            following = yield list_next(irqfd.list)  # notes which one comes next; no lock is held
             yield from self.irqfd_disconnect(irqfd)
             irqfd = following
 

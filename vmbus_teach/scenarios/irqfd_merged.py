@@ -59,7 +59,7 @@ class Merged(Machine):
 
     def irqfd_wakeup(self, irqfd, key):
         if key & POLLIN:
-            yield schedule_work(irqfd.inject)  # wqh.lock is held: leaves the rest to a worker
+            yield schedule_work(irqfd.inject)  # leaves the injection to a worker: wqh.lock is held
         if key & POLLHUP:
             yield from self.hangup(irqfd)
 
@@ -79,23 +79,23 @@ class Merged(Machine):
         yield spin_unlock_irqrestore(kvm.irqfds_lock, flags)
 
     def irqfd_is_active(self, irqfd):
-        empty = yield list_empty(irqfd.list)  # on no list: the other side has deactivated it
+        empty = yield list_empty(irqfd.list)  # asks whether the other side has taken it off
         return not empty
 
     def irqfd_deactivate(self, irqfd):
-        yield list_del_init(irqfd.list)
-        yield queue_work(self.irqfd_cleanup_wq, irqfd.shutdown)
+        yield list_del_init(irqfd.list)  # takes it off the machine's list, once
+        yield queue_work(self.irqfd_cleanup_wq, irqfd.shutdown)  # has it freed
 
     def irqfd_shutdown(self, irqfd):
         ctx = yield READ_ONCE(irqfd.eventfd)
-        yield from self.remove_wait_queue(ctx, irqfd.wait)  # no callback runs any more, and none will
+        yield from self.remove_wait_queue(ctx, irqfd.wait)
         yield flush_work(irqfd.inject)  # waits for an injection that is under way
         yield from self.eventfd_ctx_put(ctx)
-        yield kfree(irqfd)
+        yield kfree(irqfd)  # frees the irqfd
 
     def kvm_irqfd_release(self, kvm):
         yield from self.deactivate_all(kvm)
-        yield flush_workqueue(self.irqfd_cleanup_wq)  # waits until they are freed: they use the machine
+        yield flush_workqueue(self.irqfd_cleanup_wq)  # waits until all of them are freed
 
     def deactivate_all(self, kvm):
         yield spin_lock_irq(kvm.irqfds_lock)

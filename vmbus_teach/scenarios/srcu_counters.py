@@ -64,7 +64,7 @@ class TwoScans(Scenario):
             new = yield kzalloc(self.thing)
             yield rcu_assign_pointer(self.pointer, new)  # nobody finds the old one any more
             yield from self.synchronize_srcu()
-            yield kfree(old)
+            yield kfree(old)  # frees the old one
 
     def synchronize_srcu(self):
         current = yield READ_ONCE(self.srcu_idx)
@@ -94,7 +94,7 @@ class OneScan(TwoScans):
 
     def synchronize_srcu(self):
         current = yield READ_ONCE(self.srcu_idx)
-        yield WRITE_ONCE(self.srcu_idx, 1 - current)
+        yield WRITE_ONCE(self.srcu_idx, 1 - current)  # flips
         yield from self.drain(current)
 
 
