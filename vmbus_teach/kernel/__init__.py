@@ -128,6 +128,7 @@ from .rcu import (
     rcu_read_unlock,
     synchronize_rcu,
 )
+from .srcu import Srcu, cleanup_srcu_struct, srcu_read_lock, srcu_read_unlock, synchronize_srcu
 from .synic import (
     HVMSG_CHANNEL,
     HVMSG_NONE,
