@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from .base import Context, Now, Operation, Shared, listed
+from .lockmap import Acquisition, How
 
 
 class Section(NamedTuple):
@@ -49,6 +50,10 @@ class Srcu(Shared):
     def show(self, value: tuple[Section, ...] | CleanedUp) -> str:
         return "cleaned up" if isinstance(value, CleanedUp) else listed(map(str, value), "no readers")
 
+    def holders(self, value: tuple[Section, ...] | CleanedUp) -> Iterator[tuple[Context, Acquisition]]:
+        for section in () if isinstance(value, CleanedUp) else value:
+            yield section.reader, Acquisition(self, How.RECURSIVE_READ)
+
     def is_inside(self, context: Context, value: tuple[Section, ...] | CleanedUp) -> bool:
         """Whether ``context`` is in a section, given the domain's value."""
         return not isinstance(value, CleanedUp) and any(section.reader is context for section in value)
@@ -75,6 +80,9 @@ class srcu_read_lock(Operation):
     """Enters a read-side section of the domain; never waits. The result is what ``srcu_read_unlock`` wants back."""
 
     domain: Srcu
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.domain, How.RECURSIVE_READ)
 
     def step(self, now: Now) -> int:
         inside = _sections(now, self.domain)
@@ -110,6 +118,9 @@ class synchronize_srcu(Operation):
     domain: Srcu
     sleeps: ClassVar[bool] = True
     frees_the_cpu: ClassVar[bool] = True
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.domain, How.WAIT)
 
     def step(self, now: Now) -> None:
         inside, grace = _sections(now, self.domain), self.domain.grace
