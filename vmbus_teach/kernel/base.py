@@ -71,6 +71,8 @@ class Shared(Fixed):
     #: Of a lock: what its holder may wait for (inner), and where it may be taken (outer; None: the same).
     wait_type_inner: ClassVar[WaitType | None] = None
     wait_type_outer: ClassVar[WaitType | None] = None
+    #: Of a lock, and of what lockdep treats as one: what its holder does, in words.
+    holding: ClassVar[str] = "holds {}"
 
     def __init__(self, initial: Any = None, *, words: Callable[[Any], str] | None = None) -> None:
         self.initial = initial

@@ -35,8 +35,10 @@ class Lock(Shared):
         return f"held by {value}" if value else "free"
 
     def holders(self, value: Any) -> Iterator[tuple[Context, Acquisition]]:
-        if value is not None:
-            yield _holder(value), Acquisition(self, subclass=value.subclass if isinstance(value, Nested) else 0)
+        if isinstance(value, Nested):
+            yield value.context, Acquisition(self, subclass=value.subclass)
+        elif value is not None:
+            yield value, Acquisition(self)
 
     def is_held_by(self, context: Context, value: Any) -> bool:
         """Whether ``context`` holds the lock, given the lock's value."""

@@ -26,6 +26,7 @@ class _Rcu(Shared):
     # A reader is entered anywhere, and may wait for spinlocks, not for what sleeps (rcu_lock_map in
     # kernel/rcu/update.c, v6.1).
     wait_type_inner, wait_type_outer = WaitType.CONFIG, WaitType.FREE
+    holding = "is inside rcu_read_lock"
 
     def __init__(self) -> None:
         super().__init__((), words=_show_readers)

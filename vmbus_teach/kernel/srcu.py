@@ -39,6 +39,8 @@ class CleanedUp(NamedTuple):
 class Srcu(Shared):
     """``struct srcu_struct``, a domain. Its value: the sections that somebody is in, or that it was cleaned up."""
 
+    holding = "is inside {}"
+
     def __init__(self) -> None:
         super().__init__(())
         #: Grace periods that are waited for: (who waits, the sections that are still to end).

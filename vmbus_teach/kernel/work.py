@@ -24,6 +24,8 @@ from .lockmap import Acquisition, How
 class WorkQueue(Shared):
     """``struct workqueue_struct``; its value holds the items that wait to start, oldest first."""
 
+    holding = "executes an item of {}"
+
     def __init__(self, *, ordered: bool = False, cpu: int | None = None) -> None:
         if cpu is not None and not isinstance(cpu, int):
             raise ModelError(f"WorkQueue(cpu={cpu!r}): cpu is the number of a CPU, or None.")
@@ -47,6 +49,8 @@ class Work(Shared):
 
     Its value is the queue in which it waits to start, else None.
     """
+
+    holding = "executes {}"
 
     def __init__(self, program: Program, *args: Any) -> None:
         check_program(program, "Work")

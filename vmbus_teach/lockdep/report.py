@@ -63,16 +63,14 @@ class Report:
             return f"A schedule of this scenario ends so: {self.reached.message}."
         known = "No schedule of this scenario" if self.complete else "So far, no schedule of this scenario"
         if self.kind == WAIT_CONTEXT:
-            return f"{known} fails here. It is reported because of the kinds of lock alone: {self._why_alone()}."
+            return (
+                f"{known} fails here: on the kernel of this scenario, both spin. It is reported for the kinds of lock "
+                "alone: on a real-time kernel a spinlock_t sleeps, and what spins must not wait for what sleeps."
+            )
         return (
-            f"{known} ends in this deadlock: something else keeps these places apart, or time does. It is reported all "
-            "the same, since each was seen; a program that comes to them together would be stuck."
+            f"{known} ends in this deadlock: here, something keeps these places apart. It is reported all the same, "
+            "since each was seen, and a program in which they meet would be stuck."
         )
-
-    def _why_alone(self) -> str:
-        if len(self.classes) == 1:
-            return "where a handler must not sleep, on a real-time kernel, this lock does"
-        return "on a real-time kernel a spinlock_t sleeps, and what spins must not wait for what sleeps"
 
     def __str__(self) -> str:
         lines = [f"{self.kind}: {self.message}"]
@@ -157,12 +155,13 @@ def message_of(kind: str, classes: tuple[str, ...], irq: str) -> str:
     first, *_ = classes
     way = " -> ".join(classes)
     if kind == INCONSISTENT:
-        return f"{first} is taken in {IRQS[irq]}, and held where {IRQS[irq]} can come: it would wait for what it stopped"
+        comes = IRQS[irq]
+        return f"{first} is taken in {comes}, and held where {comes} can come, which would wait for what it has stopped"
     if kind == RECURSIVE:
         return f"{first} is wanted by somebody who holds a lock of that class already"
     if kind == CIRCULAR:
         return f"{way} -> {first}: each is wanted by somebody who holds the one before"
-    if kind == WAIT_CONTEXT and len(classes) == 1:
+    if kind == WAIT_CONTEXT and irq:
         return f"{first} must not be waited for in {IRQS[irq]}"
     if kind == WAIT_CONTEXT:
         return f"{classes[1]} must not be waited for while {first} is held"
@@ -172,25 +171,23 @@ def message_of(kind: str, classes: tuple[str, ...], irq: str) -> str:
     )
 
 
-def sentence_of(what: Usage | Edge, context: str, takes: Acquisition | None, holds: Acquisition | None, step: str) -> str:
-    """What happens at a place. ``step`` is the operation that switched interrupts on, if one did."""
-    if isinstance(what, Edge):
-        assert takes and holds
-        done = "waits for" if takes.how is How.WAIT else "takes"
-        return f"{context} {done} {_name(takes)} while it holds {_name(holds)}"
-    if what.where == IN:
-        assert takes
-        return f"{context} takes {_name(takes)}, in {IRQS[what.irq]}"
-    switched = "interrupts on" if what.irq == HARDIRQ else "softirqs on"
+def sentence_of(
+    what: Usage | Edge, context: str, takes: Acquisition | None, holds: Acquisition | None, operation: str
+) -> str:
+    """What happens at a place: with ``operation``, or, where nothing is taken, after it."""
+    held = holds.lock.holding.format(_name(holds)) if holds else ""
     if takes:
-        return f"{context} takes {_name(takes)} with {switched}"
-    assert holds and what.where == ON
-    return f"{context} holds {_name(holds)} with {switched}, after {step}"
+        does = f"{context} calls {operation}" if takes.how is not How.EXCLUSIVE else f"{context} takes {_name(takes)}"
+    if isinstance(what, Edge):
+        return f"{does} while it {held}"
+    if what.where == IN:
+        return f"{does} in {IRQS[what.irq]}"
+    switched = "interrupts on" if what.irq == HARDIRQ else "softirqs on"
+    return f"{does} with {switched}" if takes else f"{context} {held} with {switched}, after {operation}"
 
 
 def _name(acquisition: Acquisition) -> str:
-    own, kind = repr(acquisition.lock), acquisition.lock_class
-    return own if own == kind else f"{own} ({kind})" if acquisition.subclass else own
+    return repr(acquisition.lock) + (f" as {acquisition.lock_class}" if acquisition.subclass else "")
 
 
 def letters_of(seen: Seen, name: str) -> str:

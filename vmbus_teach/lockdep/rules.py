@@ -173,7 +173,9 @@ def _wait_contexts(seen: Seen, *, raw_nesting: bool) -> Iterator[Conflict]:
     """
 
     def rank(wait_type: WaitType | None) -> int:
-        return 0 if wait_type is None else WaitType.SPIN if wait_type is WaitType.CONFIG and not raw_nesting else wait_type
+        if wait_type is WaitType.CONFIG and not raw_nesting:
+            return WaitType.SPIN
+        return wait_type or 0
 
     def wanted(name: str) -> int:
         outer, inner = seen.wait_types[name]

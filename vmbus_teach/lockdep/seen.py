@@ -133,15 +133,15 @@ class Seen:
                     self._note(Note(number, index, self._level(state, index, cpu), mine), takes)
 
     def _note(self, here: Note, takes: tuple[Acquisition, ...]) -> None:
-        context = self.machine.contexts[here.index]
+        context = self.machine.contexts[here.context]
         held = [self._holds[number] for number in here.held]
         for hold in held:
-            sight = Sight(here.number, here.index, None, hold)
+            sight = Sight(here.state, here.context, None, hold)
             for irq in _on(context, here.level):
                 self.usages.setdefault(Usage(self.register(hold), irq, ON, hold.how.reads), sight)
         for takes_it in takes:
             name, reads = self.register(takes_it), takes_it.how.reads
-            sight = Sight(here.number, here.index, takes_it, None)
+            sight = Sight(here.state, here.context, takes_it, None)
             if irq := irq_of(context):
                 self.usages.setdefault(Usage(name, irq, IN, reads), sight)
             if takes_it.how is not How.WAIT:  # who waits so holds nothing that an interrupt could want
@@ -211,8 +211,8 @@ class Seen:
 class Note(NamedTuple):
     """A context in a state: its level on its CPU, and the numbers of what it holds."""
 
-    number: int
-    index: int
+    state: int
+    context: int
     level: Level
     held: tuple[int, ...]
 
