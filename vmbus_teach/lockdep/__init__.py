@@ -7,10 +7,10 @@
 locks was used, anywhere in the exploration, and says which of these things must not come together. So it warns where
 no schedule deadlocks, and a warning is a prediction: it changes no verdict.
 
-As the kernel's (kernel/locking/lockdep.c, v6.1), with these differences. All reports are given, not the first, and the
-two titles of a path from safe to unsafe are one (where it saw the usage last, the kernel says "possible irq lock
-inversion dependency detected"). An edge leads from everything that is held to what is wanted, not from the last alone.
-A grace period waits for readers as if it took a lock: of SRCU, as in v7.2; v6.1 looks only whether the caller is a
+As the kernel's (kernel/locking/lockdep.c, v6.1), with these differences. All reports are given, not the first. Of the
+two titles of a path from safe to unsafe there is one; the kernel says "possible irq lock inversion dependency detected"
+where it saw the usage last. An edge leads from everything that is held to what is wanted, not from the last alone. A
+grace period waits for readers as if it took a lock: of SRCU, as in v7.2; v6.1 looks only whether the caller is a
 reader, as both do with RCU.
 """
 
