@@ -48,8 +48,12 @@ RESTORES = {"spin_unlock_irqrestore", "local_irq_restore"}
 #: What leaves its result in the register.
 RESULTS = {
     "read", "load", "fetch_add", "xchg", "cmpxchg", "choose", "alloc", "spin_trylock", "mutex_trylock", "done",
-    "queue_work", "flush_work", "cancel_work_sync", "take",
+    "queue_work", "flush_work", "cancel_work_sync", "take", "xa_load", "xa_store", "xa_erase", "xa_cmpxchg",
 }
+
+
+#: What stands for an entry in a case.
+ENTRY = {0: None, 1: 1, 2: 2, "reserved": k.RESERVED}
 
 
 def is_object(r):
@@ -63,7 +67,8 @@ class FromCase(Scenario):
     def setup(self, case):
         self._case = case
         self.cell = {name: k.Cell(0) for name in oracle.CELLS}
-        self.lock = {name: k.SpinLock() for name in oracle.SPINLOCKS}
+        self.xa = k.XArray({0: 1}, may_fail=True)
+        self.lock = {name: self.xa.xa_lock if name == "X" else k.SpinLock() for name in oracle.SPINLOCKS}
         self.lock.update({name: k.Mutex() for name in oracle.MUTEXES})
         self.completion = {name: k.Completion() for name in oracle.COMPLETIONS}
         self.struct = k.Struct("object", capacity=oracle.MAX_OBJECTS, f=0)
@@ -111,7 +116,7 @@ class FromCase(Scenario):
                 if name in SAVES:
                     flags = (*flags, result)
                 elif name in RESULTS:
-                    r = result
+                    r = 0 if result is None else result
         return r, flags
 
     def restore(self, name, args, flags):
@@ -156,6 +161,14 @@ class FromCase(Scenario):
                 return k.choose(first)
             case "mb":
                 return k.smp_mb()
+            case "xa_load":
+                return k.xa_load(self.xa, first)
+            case "xa_store":
+                return k.xa_store_locked(self.xa, first, args[1])
+            case "xa_erase":
+                return k.xa_erase_locked(self.xa, first)
+            case "xa_cmpxchg":
+                return k.xa_cmpxchg_locked(self.xa, first, *map(ENTRY.get, args[1:]))
             case "alloc":
                 return k.kzalloc(self.struct)
             case "use":
@@ -191,7 +204,8 @@ class FromCase(Scenario):
         objects = self.struct.objects
         cells = [("object", s[c].number) if is_object(s[c]) else s[c] for c in map(self.cell.get, oracle.CELLS)]
         things = [x for thing in objects for x in (thing.show(s[thing]), s[thing.f])]
-        return (*cells, *things)
+        entries = {i: "reserved" if entry is k.RESERVED else entry for i, entry in s[self.xa]}
+        return (*cells, *things, *(entries.get(i, 0) for i in oracle.ENTRIES))
 
 
 class WithProperties(FromCase):
@@ -313,6 +327,8 @@ class Author:
             kinds += ["region", "defer"] + ["sync"] * 2 * sleepy
         if "heap" in self.topics:
             kinds += ["heap", "heap", "heap"]
+        if "xarray" in self.topics:
+            kinds += ["entry", "entry", "entry"]
         if "work" in self.topics:
             kinds += ["queue", "queue"] + ["flush"] * 2 * sleepy
         if "complete" in self.topics:
@@ -434,6 +450,28 @@ class Author:
                 return (("alloc",), self.pick((("put", "p", 0), ("xchg", "y", 1), ("kfree",), ("set",))))
         return (("point", 0), (self.pick(("use", "set", "kfree", "kfree_rcu")),))
 
+    def entry(self, where, size, atomic, after):
+        i = self.pick((0, 0, 1))
+        if self.chance(25):
+            return (("xa_load", i), ("put", self.pick("xy"), 0))
+        inner = ()
+        for _ in range(self.pick((1, 1, 2))):
+            match self.pick(("store", "erase", "reserve", "release", "cmpxchg")):
+                case "store":
+                    inner += (("xa_store", i, self.pick((1, 2))),)
+                case "erase":
+                    inner += (("xa_erase", i),)
+                case "reserve":
+                    inner += (("xa_cmpxchg", i, 0, "reserved"),)
+                case "release":
+                    inner += (("xa_cmpxchg", i, "reserved", 0),)
+                case "cmpxchg":
+                    inner += (("xa_cmpxchg", i, self.pick((0, 1, 2)), self.pick((0, 1, 2))),)
+        if self.chance(5):
+            return inner  # without the lock
+        takes = self.pick(self.suitable(SPIN, where, atomic))
+        return ((takes, "X"), *inner, (SPIN[takes], "X"), ("put", self.pick("xy"), 0))
+
     def queue(self, where, size, atomic, after):
         works = range(after + 1 if where == "work" and not self.loops else 0, self.works)
         if not works:
@@ -492,6 +530,7 @@ TOPICS = {
     "softirqs": {"lock", "irq", "bh"},
     "rcu": {"rcu", "irq", "heap", "lock"},
     "work": {"work", "lock", "complete"},
+    "xarray": {"xarray", "irq", "bh"},
     "calls": {"call", "lock", "irq", "rcu"},
     "hotplug": {"hotplug", "irq", "lock"},
     "everything": {"lock", "irq", "bh", "rcu", "heap", "work", "complete", "call"},
