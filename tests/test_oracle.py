@@ -47,8 +47,9 @@ SAVES = {"spin_lock_irqsave", "local_irq_save"}
 RESTORES = {"spin_unlock_irqrestore", "local_irq_restore"}
 #: What leaves its result in the register.
 RESULTS = {
+    "xa_load", "xa_store", "xa_erase", "xa_cmpxchg",
     "read", "load", "fetch_add", "xchg", "cmpxchg", "choose", "alloc", "spin_trylock", "mutex_trylock", "done",
-    "queue_work", "flush_work", "cancel_work_sync", "take", "xa_load", "xa_store", "xa_erase", "xa_cmpxchg",
+    "queue_work", "flush_work", "cancel_work_sync", "take",
 }
 
 
