@@ -167,7 +167,7 @@ SHORTEST = {
     "FlushedFirst": (20, 4),
     "NoContextReference": (20, 1),
     "ReleaseDoesNotWait": (16, 2),
-    "ShutDownAtOnce": (22, 2),
+    "ShutDownAtOnce": (18, 1),
     "HangupToldUnlocked": (25, 4),
     "InterruptsStayOn": (7, 3),
     "AssignNotWaitedFor": (13, 2),

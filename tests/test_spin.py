@@ -400,7 +400,7 @@ RESCIND_QUEUE = [
     rescind_queue.NotWaitedForProbe,
 ]
 
-#: Who closes an irqfd, as macros of the model and as parameters of the scenario; and the changes that are compared there.
+#: Who closes an irqfd, as macros of the model and as parameters of the scenario; and the changes compared there.
 IRQFD: list[tuple[list[str], dict[str, bool], tuple[type[Scenario], ...]]] = [
     (["VM"], {"vm": True, "eventfd": False}, (
         irqfd.VmClose,
