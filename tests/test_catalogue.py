@@ -142,6 +142,7 @@ SHORTEST = {
     "RebindsWithoutWaiting": (25, 5),
     "BothClose": (28, 4),
     "TwoIrqfds": (24, 2),
+    "BothCloseInTime": (16, 2),
     "NoGracePeriod": (21, 3),
     "NoGracePeriodNoFlush": (22, 1),
     "NoFlush": (23, 1),

@@ -325,6 +325,7 @@ _REVIEW: tuple[tuple[str, type[Scenario], str, Mapping[str, Any]], ...] = (
     ("the eventfd is closed", irqfd.EventfdClose, "holds", {}),
     ("both are closed", irqfd.BothClose, "error, use-after-free", {}),
     ("both are closed, two irqfds", irqfd.TwoIrqfds, "error, use-after-free", _NO_EVENT),
+    ("both are closed, in time", irqfd.BothCloseInTime, "error, use-after-free", {}),
     ("no grace period", irqfd_mutations.NoGracePeriod, "use-after-free", {}),
     ("no grace period, no flush", irqfd_mutations.NoGracePeriodNoFlush, "at_end, error, use-after-free", _EVENTFD),
     ("the machine is put first", irqfd_mutations.MachinePutFirst, "holds", {}),
