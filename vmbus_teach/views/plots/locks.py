@@ -136,7 +136,7 @@ def _figure(said: Lockdep, report: Report | None, arrows: tuple[Arrow, ...]) -> 
     top = height - 0.28
     title = f"Lock classes of {said.scenario}: {said.verdict}"
     write(axes, 0.13, top, shortened(title, WIDTH - 0.3, TITLE, "bold"), fontsize=TITLE, weight="bold", va="center")
-    told = f"Marked is: {report.kind}. {report.message}." if report else "Down is the order in which locks are taken."
+    told = f"Marked: {report.kind}: {report.message}." if report else "Down is the order in which locks are taken."
     for number, line in enumerate(wrapped(told, WIDTH - 0.3, TEXT, 2)):
         write(axes, 0.13, top - 0.25 - 0.18 * number, line, color=GREY, va="center")
     _legend(figure, arrows)
