@@ -172,11 +172,13 @@ FREES = RepairIt(
     scenario=ShutdownQueued,
     may_change=("hangup", "irqfd_shutdown", "unhook_and_flush", "irqfd_disconnect", "take_the_machine", "unlink",
                 "drop_the_machine", "kvm_irqfd_release"),
-    cases=({"eventfd": False}, {"vm": False}, {}, {"irqfds": 2, "events": 0}),
+    cases=({"eventfd": False}, {"vm": False}, {"events": 0}, {"irqfds": 2, "events": 0}, {}),
     must_end=True,
     forbids=(
         Forbid((mutex_lock,), why="Who closes waits for an injection, perhaps for long. With a mutex held meanwhile, "
                "all others who close would wait as well. In your own code take spin locks only."),
+        Forbid((spin_lock_irq, spin_unlock_irq), contexts=("device",), why="A callback is called with interrupts off, "
+               "and spin_unlock_irq switches them on while wqh.lock is held. Take spin_lock_irqsave."),
     ),
     reserved={
         "kvm": "The machine is freed by kvm_put_kvm, when its last reference goes.",
