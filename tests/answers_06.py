@@ -19,8 +19,10 @@ from vmbus_teach.kernel import (
     mutex_unlock,
     queue_work,
     remove_wait_entry,
+    spin_lock,
     spin_lock_irq,
     spin_lock_irqsave,
+    spin_unlock,
     spin_unlock_irq,
     spin_unlock_irqrestore,
     synchronize_srcu,
@@ -257,6 +259,15 @@ class InterruptsOn(Elected):
         yield spin_unlock_irq(kvm.irqfds_lock)
 
 
+class InterruptsStayOn(Counted):
+    """The list's lock is taken with interrupts on."""
+
+    def unlink(self, irqfd, kvm):
+        yield spin_lock(kvm.irqfds_lock)
+        yield list_del_init(irqfd.list)
+        yield spin_unlock(kvm.irqfds_lock)
+
+
 class ClosesNothing(Elected):
     """The machine's close leaves irqfds to their eventfds."""
 
@@ -377,6 +388,7 @@ FREES = [
     Wrong(ShutsDownAtOnce, "fails", "sleep-in-atomic: device calls mutex_lock.*it holds eventfd#0.wqh_lock"),
     Wrong(OneMutex, "refused", "vmm does mutex_lock\\(lock\\).* take spin locks only"),
     Wrong(InterruptsOn, "refused", "device does spin_lock_irq.* switches them on while wqh.lock is held"),
+    Wrong(InterruptsStayOn, "refused", "does spin_lock\\(.* So take locks with interrupts off"),
     Wrong(FreesTheMachine, "refused", f"kvm is {_OWN} touch. The machine is freed by kvm_put_kvm"),
     Wrong(NotesAnInjection, "refused", f"edges is {_OWN} touch. Only the worker injects"),
     Wrong(InjectsByItself, "refused", f"kvm_set_irq is run from irqfd_shutdown.* {_OWN} run"),

@@ -22,6 +22,8 @@ from ...kernel import (
     mutex_unlock,
     queue_work,
     schedule_work,
+    spin_lock,
+    spin_lock_bh,
     spin_lock_irq,
     spin_lock_irqsave,
     spin_unlock_irq,
@@ -80,8 +82,9 @@ CLOSERS = BreakIt(
     breaks="use-after-free",
     switches=FEWEST,
     hints=(
-        "While the machine's close is a reader, nobody frees the irqfd: both who may do so wait for readers first. So "
-        "what does it still do with the irqfd when it is no reader any more, and when does it do anything at all?",
+        "While the machine's close is a reader, nobody frees the irqfd: the eventfd's side waits for readers first, "
+        "whether it has found the machine or NULL. So what does the machine's close still do with the irqfd when it is "
+        "no reader any more, and when does it do anything at all?",
         "It does so only if it was the first to take the machine. Then it leaves its section, and waits for readers "
         "itself. A domain waits for those who read. Who waits for those who wait?",
         "Let vmm go until it has left its section, and stop it before synchronize_srcu. Let the other side close: it "
@@ -100,7 +103,7 @@ class ShutdownQueued(BothClose):
     def setup(self, vm=True, eventfd=True, **parameters):
         super().setup(vm, eventfd, **parameters)
         self.irqfd_cleanup_wq = WorkQueue()
-        self.edges = self.kvm.edges
+        self.edges = self.kvm.edges  # by a name, so that an answer can be kept from counting by itself
 
     def kvm_fields(self, irqfds):
         return super().kvm_fields(irqfds) | {"irqfds_lock": inside(SpinLock)}  # guards the list; irqfds.lock in C
@@ -177,6 +180,8 @@ FREES = RepairIt(
     forbids=(
         Forbid((mutex_lock,), why="Who closes waits for an injection, perhaps for long. With a mutex held meanwhile, "
                "all others who close would wait as well. In your own code take spin locks only."),
+        Forbid((spin_lock, spin_lock_bh), why="An eventfd may be signalled by an interrupt handler, which is left out "
+               "here. So take locks with interrupts off: spin_lock_irq in a task, spin_lock_irqsave in the callback."),
         Forbid((spin_lock_irq, spin_unlock_irq), contexts=("device",), why="A callback is called with interrupts off, "
                "and spin_unlock_irq switches them on while wqh.lock is held. Take spin_lock_irqsave."),
     ),
