@@ -25,7 +25,6 @@ from vmbus_teach.kernel import (
     spin_unlock,
     spin_unlock_irq,
     spin_unlock_irqrestore,
-    synchronize_srcu,
     wait_for_completion,
 )
 from vmbus_teach.scenarios.irqfd_merged import Merged
@@ -146,16 +145,6 @@ class WalksUnderTheLock(ShutdownQueued):
         yield spin_unlock_irq(kvm.irqfds_lock)
 
 
-class LoserWaitsForReaders(Picks):
-    """Who finds NULL waits for the readers of the irqfd before it is freed."""
-
-    def irqfd_shutdown(self, irqfd):
-        yield from self.unhook_and_flush(irqfd)
-        yield from self.irqfd_disconnect(irqfd)
-        yield synchronize_srcu(irqfd.srcu)
-        yield from self.free_irqfd(irqfd)
-
-
 class CountedTooLate(Counted):
     """The reference is got when the lock is free again."""
 
@@ -167,14 +156,6 @@ class CountedTooLate(Counted):
             yield kref_get(irqfd.refs)
             yield from self.irqfd_disconnect(irqfd)
             yield from self.through(irqfd)
-
-
-class NeverPut(Counted):
-    """The machine's side keeps its reference."""
-
-    def kvm_irqfd_release(self, kvm):
-        while (irqfd := (yield from self.pick(kvm))) is not None:
-            yield from self.irqfd_disconnect(irqfd)
 
 
 class NeverFrees(Picks):
@@ -372,9 +353,7 @@ _OWN = "not for your code to"
 FREES = [
     Wrong(Picks, "fails", "uses irqfd#0.list after irqfd#0.shutdown freed"),
     Wrong(WalksUnderTheLock, "fails", "sleep-in-atomic: vmm calls mutex_lock.*it holds kvm#0.irqfds_lock"),
-    Wrong(LoserWaitsForReaders, "fails", "uses irqfd#0.list after irqfd#0.shutdown freed"),
     Wrong(CountedTooLate, "fails", "vmm gets a reference from irqfd#0.refs, which has none left"),
-    Wrong(NeverPut, "fails", "the eventfd is closed, and the irqfd is never freed"),
     Wrong(NeverFrees, "fails", "NeverFrees\\(vm=False\\) fails.*the irqfd is never freed"),
     Wrong(AsksTheMachine, "fails", "irqfd#0.shutdown uses kvm#0.irqfds_lock after vmm freed kvm#0"),
     Wrong(LoserWaits, "fails", "vmm uses irqfd#0.lock after irqfd#0.shutdown freed"),
