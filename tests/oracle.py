@@ -33,7 +33,7 @@ DUE = "softirqs"  # on top of a CPU's stack: its tasklets come before anything b
 
 SLEEPS = {
     "mutex_lock", "synchronize_rcu", "rcu_barrier", "flush_work", "cancel_work_sync", "flush_workqueue", "wait",
-    "tasklet_disable", "cpus_read_lock", "cpus_write_lock", "stop_machine",
+    "tasklet_disable", "cpus_read_lock", "cpus_write_lock", "stop_machine", "synchronize_srcu", "cleanup_srcu",
 }
 #: Operations on memory: whether they read and write.
 ACCESS = {
@@ -63,6 +63,8 @@ CELLS = ("x", "y", "p")
 SPINLOCKS = ("a", "b")
 MUTEXES = ("m", "n")
 COMPLETIONS = ("c",)
+DOMAINS = ("s", "t")
+GONE = "cleaned up"
 MAX_OBJECTS = 6
 
 
@@ -153,6 +155,8 @@ class Oracle:
         for i in range(len(case.queues)):
             s["queue", f"q{i}"], s["busy", f"q{i}"] = (), None
         s["grace"], s["callbacks"], s["calling back"] = (), (), None
+        s.update({("srcu", name): () for name in DOMAINS})  # (who, index) of those inside
+        s.update({("srcu grace", name): () for name in DOMAINS})  # (who waits, for whom)
         s["hotplug"], s["messages"] = (None, ()), ()  # (writer, readers); what the host has to take
         for name, kind in self.kind.items():
             s["at", name] = None
@@ -219,6 +223,8 @@ class Oracle:
         if run.todo:
             return
         if any(s["lock", lock] == who for lock in SPINLOCKS + MUTEXES) or who in (s["hotplug"][0], *s["hotplug"][1]):
+            raise Failed("error")
+        if any(who == inside[0] for d in DOMAINS if s["srcu", d] != GONE for inside in s["srcu", d]):
             raise Failed("error")
         kind = self.kind[who]
         if kind not in ("host", "port"):
@@ -729,6 +735,43 @@ class Oracle:
         s["calling back"] = None
         self._pop(s, cpu, rcu)
         s["at", "rcu"] = "grace ends" if s["callbacks"] else None
+
+    # --- SRCU --------------------------------------------------------------------------------------------------
+
+    def _inside(self, s, d):
+        if s["srcu", d] == GONE:
+            raise Failed("use-after-free")
+        return s["srcu", d]
+
+    def do_srcu_read_lock(self, s, who, at, d):
+        inside, index = self._inside(s, d), 0
+        while (who, index) in inside:
+            index += 1
+        s["srcu", d] = tuple(sorted((*inside, (who, index))))
+        return index
+
+    def do_srcu_read_unlock(self, s, who, at, d, index):
+        if (who, index) not in self._inside(s, d):
+            raise Failed("error")
+        s["srcu", d] = tuple(section for section in s["srcu", d] if section != (who, index))
+        s["srcu grace", d] = tuple((w, sections - {(who, index)}) for w, sections in s["srcu grace", d])
+
+    def do_synchronize_srcu(self, s, who, at, d):
+        """Waits for those who are inside this domain now; nobody else matters."""
+        inside = frozenset(self._inside(s, d))
+        if at.phase == 0:
+            if inside:
+                s["srcu grace", d] = (*s["srcu grace", d], (who, inside))
+                self._wait(s, who)
+            return
+        if (who, frozenset()) not in s["srcu grace", d]:
+            raise Blocked
+        s["srcu grace", d] = tuple(entry for entry in s["srcu grace", d] if entry[0] != who)
+
+    def do_cleanup_srcu(self, s, who, at, d):
+        if self._inside(s, d):
+            raise Failed("error")
+        s["srcu", d] = GONE
 
     # --- work --------------------------------------------------------------------------------------------------
 

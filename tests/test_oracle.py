@@ -42,13 +42,17 @@ ON_HOTPLUG = {
     name: getattr(k, name)
     for name in ("cpus_read_lock", "cpus_read_unlock", "cpus_write_lock", "cpus_write_unlock")
 }
+ON_DOMAINS = {
+    "srcu_read_lock": k.srcu_read_lock, "srcu_read_unlock": k.srcu_read_unlock,
+    "synchronize_srcu": k.synchronize_srcu, "cleanup_srcu": k.cleanup_srcu_struct,
+}
 ON_WORKS = {name: getattr(k, name) for name in ("flush_work", "cancel_work_sync")}
 SAVES = {"spin_lock_irqsave", "local_irq_save"}
 RESTORES = {"spin_unlock_irqrestore", "local_irq_restore"}
 #: What leaves its result in the register.
 RESULTS = {
     "read", "load", "fetch_add", "xchg", "cmpxchg", "choose", "alloc", "spin_trylock", "mutex_trylock", "done",
-    "queue_work", "flush_work", "cancel_work_sync", "take",
+    "queue_work", "flush_work", "cancel_work_sync", "take", "srcu_read_lock",
 }
 
 
@@ -65,6 +69,7 @@ class FromCase(Scenario):
         self.cell = {name: k.Cell(0) for name in oracle.CELLS}
         self.lock = {name: k.SpinLock() for name in oracle.SPINLOCKS}
         self.lock.update({name: k.Mutex() for name in oracle.MUTEXES})
+        self.domain = {name: k.Srcu() for name in oracle.DOMAINS}
         self.completion = {name: k.Completion() for name in oracle.COMPLETIONS}
         self.struct = k.Struct("object", capacity=oracle.MAX_OBJECTS, f=0)
         for _ in range(case.objects):
@@ -131,6 +136,8 @@ class FromCase(Scenario):
             return ON_HOTPLUG[name](self.hotplug_lock)
         if name in ON_TASKLETS:
             return ON_TASKLETS[name](self.tasklet[first])
+        if name in ON_DOMAINS:
+            return ON_DOMAINS[name](self.domain[first], *args[1:])
         if name in ON_WORKS:
             return ON_WORKS[name](self.work[first])
         match name:
@@ -311,6 +318,8 @@ class Author:
             kinds += ["region", "tasklet", "tasklet"]
         if "rcu" in self.topics:
             kinds += ["region", "defer"] + ["sync"] * 2 * sleepy
+        if "srcu" in self.topics:
+            kinds += ["section", "section"] + ["grace", "grace"] * sleepy
         if "heap" in self.topics:
             kinds += ["heap", "heap", "heap"]
         if "work" in self.topics:
@@ -419,6 +428,15 @@ class Author:
     def sync(self, *_):
         return (("synchronize_rcu",),) if self.chance(90) else (("rcu_barrier",),)
 
+    def section(self, where, size, atomic, after):
+        d, inner = self.pick("sst"), self.sequence(where, max(1, size - 2), atomic, after)
+        index = int(("srcu_read_unlock", d, 0) in inner) * self.chance(20)
+        inner = tuple(op if op != ("srcu_read_unlock", d, 0) else (*op[:2], 1) for op in inner)  # the inner one's
+        return (("srcu_read_lock", d), *inner, ("srcu_read_unlock", d, index))
+
+    def grace(self, *_):
+        return (("synchronize_srcu" if self.chance(85) else "cleanup_srcu", self.pick("sst")),)
+
     def heap(self, where, size, atomic, after):
         match self.pick(("deref", "deref", "swap", "swap", "alloc", "point")):
             case "deref":
@@ -491,6 +509,7 @@ TOPICS = {
     "locks": {"lock", "irq"},
     "softirqs": {"lock", "irq", "bh"},
     "rcu": {"rcu", "irq", "heap", "lock"},
+    "srcu": {"srcu", "lock", "rcu", "heap"},
     "work": {"work", "lock", "complete"},
     "calls": {"call", "lock", "irq", "rcu"},
     "hotplug": {"hotplug", "irq", "lock"},

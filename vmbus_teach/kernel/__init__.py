@@ -61,16 +61,19 @@ from .locks import (
     RawSpinLock,
     SpinLock,
     mutex_lock,
+    mutex_lock_nested,
     mutex_trylock,
     mutex_unlock,
     raw_spin_lock,
     raw_spin_lock_irqsave,
+    raw_spin_lock_nested,
     raw_spin_unlock,
     raw_spin_unlock_irqrestore,
     spin_lock,
     spin_lock_bh,
     spin_lock_irq,
     spin_lock_irqsave,
+    spin_lock_nested,
     spin_trylock,
     spin_unlock,
     spin_unlock_bh,
@@ -125,6 +128,7 @@ from .rcu import (
     rcu_read_unlock,
     synchronize_rcu,
 )
+from .srcu import Srcu, cleanup_srcu_struct, srcu_read_lock, srcu_read_unlock, synchronize_srcu
 from .synic import (
     HVMSG_CHANNEL,
     HVMSG_NONE,
