@@ -18,8 +18,9 @@ from .vary import Vary
 
 _PLOTS = ("curves", "growth", "interrupts", "lock_graph", "space_time", "state_graph", "timeline")
 _RUNS = ("ProcInterrupts", "proc_interrupts")
+_COURSE = ("CourseMap", "course_map")
 
-__all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS, *_RUNS]
+__all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS, *_RUNS, *_COURSE]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,4 +32,8 @@ def __getattr__(name: str) -> Any:
         from . import proc
 
         return getattr(proc, name)
+    if name in _COURSE:
+        from . import map as course
+
+        return getattr(course, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
