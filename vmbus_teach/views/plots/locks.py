@@ -19,23 +19,8 @@ from ...kernel.base import show
 from ...lockdep import LockClass, Lockdep, Report
 from ...narrate import count
 from ...scenario import ScenarioError
-from .picture import (
-    BLUE,
-    GREY,
-    INK,
-    RED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Picture,
-    house_style,
-    in_a_row,
-    legend,
-    shortened,
-    wrapped,
-    write,
-)
+from .picture import Picture, house_style, in_a_row, legend, shortened, wrapped, write
+from .style import BLUE, GREY, INK, RED, SMALL, TEXT, TITLE, WIDTH
 
 #: So many classes can be told apart.
 MOST = 16
