@@ -18,6 +18,8 @@ A program has two registers of its own: ``r``, the last result, and a stack of s
     ("point", i)                    r = object i; takes no step
     ("use",) ("set",) ("kfree",) ("kfree_rcu",)      on the object in r; nothing at all if r holds none
     ("alloc",)                      r = a new object
+    ("xa_load", i)                  r = entry i of the one xarray; 0 where nothing is, or nothing but a reservation
+    ("xa_store", i, v)  ("xa_erase", i)  ("xa_cmpxchg", i, old, new)      under lock X; memory may be short
 
 and the rest as the kernel spells it, see ``Oracle``.
 """
@@ -60,7 +62,9 @@ class Case:
 
 
 CELLS = ("x", "y", "p")
-SPINLOCKS = ("a", "b")
+SPINLOCKS = ("a", "b", "X")
+ENTRIES = (0, 1)  # of the xarray: a number, "reserved", or 0 where nothing is
+NO_MEMORY = -12
 MUTEXES = ("m", "n")
 COMPLETIONS = ("c",)
 DOMAINS = ("s", "t")
@@ -138,6 +142,7 @@ class Oracle:
         s["objects"] = case.objects
         s.update({("lock", name): None for name in SPINLOCKS + MUTEXES})
         s.update({("completion", name): 0 for name in COMPLETIONS})
+        s.update({("entry", i): 1 if i == 0 else 0 for i in ENTRIES})
         for cpu in sorted(self.cpus, key=str):
             s["stack", cpu] = ()
             s["softirqs", cpu] = ()
@@ -187,7 +192,10 @@ class Oracle:
     def _choices(self, s, who):
         at = s["at", who]
         if isinstance(at, Run):
-            return at.todo[0][1] if at.todo[0][0] == "choose" else (None,)
+            name, *args = at.todo[0]
+            if name == "choose":
+                return args[0]
+            return (None, NO_MEMORY) if self._needs_memory(s, name, *args) else (None,)
         if who == "rcu":  # any callback whose readers have left; call_rcu of one context keeps its order
             return [i for i, callback in enumerate(s["callbacks"]) if not callback[1] and self._first(s, i)]
         return (None,)
@@ -206,7 +214,11 @@ class Oracle:
         if name == "choose":
             result = choice
         else:
+            before = {key: s[key] for key in s if key[0] == "entry"}
             result = getattr(self, f"do_{name}")(s, who, at, *args)
+            if choice == NO_MEMORY:
+                result = NO_MEMORY
+                s.update(before)
         if s["at", who] is not at:  # it waits in the middle of its operation
             return
         run = at if result is None else at._replace(r=result)
@@ -443,6 +455,41 @@ class Oracle:
 
     def do_mutex_unlock(self, s, who, at, lock):
         self._unlock(s, who, lock)
+
+    # --- the xarray ------------------------------------------------------------------------------------
+
+    def _needs_memory(self, s, name, i=0, *args):
+        """An entry comes to where nothing was, not even a reservation."""
+        if name == "xa_store":
+            return s["entry", i] == 0
+        return name == "xa_cmpxchg" and s["entry", i] == 0 and args[0] == 0 and args[1] != 0
+
+    def _seen(self, entry):
+        return 0 if entry == "reserved" else entry
+
+    def _holds_xa_lock(self, s, who):
+        if s["lock", "X"] != who:
+            raise Failed("error")
+
+    def do_xa_load(self, s, who, at, i):
+        return self._seen(s["entry", i])
+
+    def do_xa_store(self, s, who, at, i, value):
+        self._holds_xa_lock(s, who)
+        s["entry", i] = value
+        return 0
+
+    def do_xa_erase(self, s, who, at, i):
+        self._holds_xa_lock(s, who)
+        old, s["entry", i] = s["entry", i], 0
+        return self._seen(old)
+
+    def do_xa_cmpxchg(self, s, who, at, i, old, new):
+        self._holds_xa_lock(s, who)
+        found = s["entry", i]
+        if found == old:
+            s["entry", i] = new
+        return self._seen(found)
 
     # --- CPU hotplug ----------------------------------------------------------------------------------
 
@@ -885,7 +932,7 @@ def level(s: dict, who: str, cpu: object) -> tuple:
 
 def outcome(s: dict) -> tuple:
     """What remains at the end: memory."""
-    return tuple(value for key, value in s.items() if key[0] in ("cell", "object", "field"))
+    return tuple(value for key, value in s.items() if key[0] in ("cell", "object", "field", "entry"))
 
 
 def races(s: dict) -> bool:

@@ -7,9 +7,11 @@
 locks was used, anywhere in the exploration, and says which of these things must not come together. So it warns where
 no schedule deadlocks, and a warning is a prediction: it changes no verdict.
 
-As the kernel's (kernel/locking/lockdep.c, v6.1), with these differences. All reports are given, not the first. What
-is held leads to each thing that is wanted, not just to the next. ``synchronize_srcu`` and ``synchronize_rcu`` take
-part as what waits for readers (in the kernel, the first does since v6.7, the second is only checked by itself).
+As the kernel's (kernel/locking/lockdep.c, v6.1), with these differences. All reports are given, not the first. Of the
+two titles of a path from safe to unsafe there is one; the kernel says "possible irq lock inversion dependency detected"
+where it saw the usage last. An edge leads from everything that is held to what is wanted, not from the last alone. A
+grace period waits for readers as if it took a lock: of SRCU, as in v7.2; v6.1 looks only whether the caller is a
+reader, as both do with RCU.
 """
 
 from __future__ import annotations
@@ -82,11 +84,10 @@ class _Author:
         machine, seen = self.found.machine, self.seen
         sight = seen.usages[what] if isinstance(what, Usage) else seen.edges[what]
         words, state, actor = way_to(machine, self.found.graph, sight.state, self._parents)
-        session = Session(self.found.scenario, machine)
-        session.replay(Schedule(tuple(words)))
+        self.session.replay(Schedule(tuple(words)))
         context = str(actor[machine.contexts[sight.context]])
         if sight.takes is None:  # held when interrupts were switched on: by the step before
-            step = session.trace[-1]
+            step = self.session.trace[-1]
             operation, place = str(step.operation), step.choice.place
         else:
             position = machine.position(state, sight.context)
@@ -94,7 +95,12 @@ class _Author:
             operation, place = str(position.operation), position.node.place
         shows = f"{{{what}}}" if isinstance(what, Usage) else f"{what.before} -> {what.after}"
         said = sentence_of(what, context, sight.takes, sight.holds, operation)
-        return Side(said, shows, context, operation, sight.takes is None, place, session.schedule)
+        return Side(said, shows, context, operation, sight.takes is None, place, self.session.schedule)
+
+    @cached_property
+    def session(self) -> Session:
+        """To replay schedules in; on a machine of its own, which has room for every value."""
+        return Session(self.found.scenario)
 
     @cached_property
     def _parents(self) -> dict[int, int]:

@@ -64,12 +64,12 @@ class Report:
         known = "No schedule of this scenario" if self.complete else "So far, no schedule of this scenario"
         if self.kind == WAIT_CONTEXT:
             return (
-                f"{known} fails here: on the kernel of this scenario, both spin. It is reported for the kinds of lock "
-                "alone: on a real-time kernel a spinlock_t sleeps, and what spins must not wait for what sleeps."
+                f"{known} fails here: in it, what is waited for spins. It is reported for the kinds of lock alone. On "
+                "a real-time kernel a spinlock_t sleeps, and what spins must not wait for what sleeps."
             )
         return (
-            f"{known} ends in this deadlock: here, something keeps these places apart. It is reported all the same, "
-            "since each was seen, and a program in which they meet would be stuck."
+            f"{known} ends in this deadlock. It is reported all the same: each place was seen, and a program in which "
+            "they meet would be stuck."
         )
 
     def __str__(self) -> str:
@@ -152,23 +152,17 @@ class Lockdep:
 
 def message_of(kind: str, classes: tuple[str, ...], irq: str) -> str:
     """What is wrong, in one sentence."""
-    first, *_ = classes
+    first, last = classes[0], classes[-1]
     way = " -> ".join(classes)
     if kind == INCONSISTENT:
-        comes = IRQS[irq]
-        return f"{first} is taken in {comes}, and held where {comes} can come, which would wait for what it has stopped"
+        return f"{IRQS[irq]} that takes {first} can come where {first} is held"
     if kind == RECURSIVE:
         return f"{first} is wanted by somebody who holds a lock of that class already"
     if kind == CIRCULAR:
         return f"{way} -> {first}: each is wanted by somebody who holds the one before"
-    if kind == WAIT_CONTEXT and irq:
-        return f"{first} must not be waited for in {IRQS[irq]}"
     if kind == WAIT_CONTEXT:
-        return f"{classes[1]} must not be waited for while {first} is held"
-    return (
-        f"{way}: {first} is taken in {IRQS[irq]}, and {classes[-1]} is held where {IRQS[irq]} can come, which would "
-        f"wait for {first} while its holder waits for {classes[-1]}"
-    )
+        return f"{last} must not be waited for {f'in {IRQS[irq]}' if irq else f'while {first} is held'}"
+    return f"{way}: {IRQS[irq]} that takes {first} can come where {last} is held"
 
 
 def sentence_of(

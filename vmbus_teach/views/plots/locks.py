@@ -146,7 +146,7 @@ def _draw_arrow(axes: Any, arrow: Arrow, start: float, end: float) -> None:
     right = end < start or (end == start and not arrow.irq)
     side = 1 if right else -1
     rows = abs(end - start) / ROW
-    reach = side * min(0.55 + 0.42 * rows, MIDDLE - BOX_WIDTH / 2 - 0.3)
+    reach = side * min(0.55 + 0.42 * rows if rows else 1.2, MIDDLE - BOX_WIDTH / 2 - 0.3)
     edge = MIDDLE + side * BOX_WIDTH / 2
     near = 0.1 if rows else 0.16  # away from the middle of the box, where others come in
     begin, finish = (start - near, end + near) if end <= start else (start + near, end - near)
@@ -184,7 +184,8 @@ def _legend(figure: Figure, arrows: tuple[Arrow, ...]) -> None:
     ]
     if entries:
         legend(figure, entries, 2)
-    note = "Letters: hardirqs, by readers; softirqs, by readers.  . neither   - in one   + with them on   ? both"
+    note = "Letters: hardirqs, the same by readers; softirqs, the same by readers."
+    note += "  . neither   - in one   + with them on   ? both"
     write(figure, 0.015, 0.66 / figure.get_figheight(), note, fontsize=SMALL, color=GREY, va="center")
 
 
