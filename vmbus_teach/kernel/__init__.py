@@ -56,6 +56,7 @@ from .irq import (
     kstat_incr_irqs_this_cpu,
 )
 from .kref import Kref, kref_get, kref_get_unless_zero, kref_put, kref_read, refcount_dec_not_one
+from .lists import ListEntry, ListHead, list_add_tail, list_del, list_del_init, list_empty, list_first, list_next
 from .locks import (
     Mutex,
     RawSpinLock,
@@ -142,6 +143,15 @@ from .synic import (
     synic_post_message,
 )
 from .time import Traffic, ndelay, next_arrival, usleep_range
+from .waitqueue import (
+    POLLHUP,
+    POLLIN,
+    WaitEntry,
+    WaitQueueHead,
+    add_wait_entry,
+    remove_wait_entry,
+    wait_entries,
+)
 from .work import (
     Work,
     WorkQueue,

@@ -37,6 +37,26 @@ from .global_array import (
 )
 from .guest import Guest, GuestWithIrqs
 from .irq_counting import CountedAtBoth, CountedAtTheTop, CountedWhereHandled
+from .irqfd import BothClose, EventfdClose, TwoIrqfds, VmClose
+from .irqfd_mutations import (
+    Assigning,
+    BitsTested,
+    BothBits,
+    EarlyFput,
+    FlushedThenUnhooked,
+    FlushUnderTheLock,
+    HupUnderTheLock,
+    HupUnderTheLockUnhooks,
+    InjectReadsAgain,
+    MachinePutFirst,
+    NoFlush,
+    NoGracePeriod,
+    NoMutex,
+    NulledTooLate,
+    ReadAgain,
+    ReaderLeavesEarly,
+    ReleaseInDestroy,
+)
 from .offer_rescind import AfterTheLink, AnswersOnFailure, LinkedFirst, OfferAndRescind, UnlinksOnFailure
 from .one_vector import OneVector
 from .rebinding import RebindsChannels
@@ -55,6 +75,28 @@ from .retarget import GlobalArray, HostIsEarly, HostIsLate, PerCpuLists
 from .ring import Batched
 from .synic import EventFlags, Messages
 from .synic_online import Race12, Race12BeforeTheSeries, SynicOnline
+from .vgic_flush import (
+    FlushAgainstPut,
+    FlushEraseIrq,
+    FlushOnOneCpu,
+    FlushPlainErase,
+    ListInsideXarray,
+    ListInsideXarrayDeferred,
+)
+from .vgic_in_time import InjectByRcu, InjectFromList, InjectFromXarray
+from .vgic_lookup import GetWithoutUnlessZero, LpiFreedAtOnce, LpiList, LpiRcu, LpiXarray
+from .vgic_put import (
+    EnclosedEraseIrq,
+    EnclosedIrqsave,
+    EnclosedPlainErase,
+    EraseIrq,
+    FlagAfterwards,
+    GotInTheHandler,
+    GotInTheHandlerPlainErase,
+    LastPuts,
+    PlainErase,
+)
+from .vgic_register import NothingReleased, RegisterLpi, ReservesUnderTheLock, ReturnsWithTheLock, StoreMaySleep
 
 
 class Claim(NamedTuple):
@@ -185,5 +227,76 @@ _IRQS = Source(
     ),
 )
 
+_IRQFD = Source(
+    "Lifetimes of irqfds, by SRCU: patch and review (Gregory Haskins, Paul McKenney, June 2009)",
+    "06",
+    (
+        Claim(
+            "either side may sever the two, whichever is closed first", (VmClose, EventfdClose, BothClose, TwoIrqfds)
+        ),
+        Claim(
+            "SRCU keeps the machine in use without further atomic operations where it is used", (VmClose, NoGracePeriod)
+        ),
+        Claim("after [4] the pointer may become NULL: harmless, the grace period waits for that reader", (VmClose,)),
+        Claim("... it need not be read again under a lock", (ReadAgain, InjectReadsAgain)),
+        Claim("who comes after [2] finds NULL, which is the flag for deleted", (NulledTooLate,)),
+        Claim("no put of the machine before the reader's srcu_read_unlock, [1]", (ReaderLeavesEarly, MachinePutFirst)),
+        Claim(
+            "a disconnect waits for readers, so none meets the clean-up of its srcu_struct", (EventfdClose, BothClose)
+        ),
+        Claim("the mutex has one of two sides disconnect", (NoMutex,)),
+        Claim("the list needs no RCU, since it is touched under kvm->lock alone", (BothClose, TwoIrqfds)),
+        Claim("the callback must not sleep, so that it hands over to a work item", (HupUnderTheLockUnhooks,)),
+        Claim("POLLHUP is told without the queue's lock, so that it may unhook", (EventfdClose, HupUnderTheLock)),
+        Claim("unhooked, no more is queued; then what was queued is flushed", (FlushedThenUnhooked, NoFlush)),
+        Claim("freed outside of kvm->lock: the flush waits for a work item that takes it", (FlushUnderTheLock,)),
+        Claim("the file is kept until the irqfd is complete, because of POLLHUP", (Assigning, EarlyFput)),
+        Claim("the callback switches over what it is told", (BothBits, BitsTested)),
+        Claim("irqfds are released when the machine's file is closed", (VmClose, ReleaseInDestroy)),
+        Claim(
+            "a call to take an irqfd off again is not needed",
+            (),
+            "an interface; today's kernel has one, and chapter 06 says so",
+        ),
+    ),
+)
+
+_VGIC = Source(
+    "LPIs in an xarray: patch and review (Oliver Upton, Zenghui Yu, Marc Zyngier, February 2024)",
+    "07",
+    (
+        Claim("a list must be searched, an xarray is looked up", (InjectFromList, InjectFromXarray, InjectByRcu)),
+        Claim("at first LPIs are in both, under lpi_list_lock", (LpiList, LpiXarray)),
+        Claim("before patch 10 there is no problem", (EnclosedPlainErase,)),
+        Claim(
+            "a put under ap_list_lock takes xa_lock: interrupts must be off, or it deadlocks",
+            (FlushPlainErase, FlushOnOneCpu),
+        ),
+        Claim("use xa_erase_irq? (suggested, and taken back)", (EraseIrq, FlushEraseIrq)),
+        Claim("... its unlock switches interrupts on before lpi_list_lock is given back", (EnclosedEraseIrq,)),
+        Claim("... and in an interrupt's handler, too", (EraseIrq, FlagAfterwards)),
+        Claim(
+            "a put may come in a handler: irqfd_wakeup is called with interrupts off",
+            (GotInTheHandlerPlainErase, PlainErase),
+        ),
+        Claim("irqsave is right in every context", (LastPuts, GotInTheHandler, FlushAgainstPut, EnclosedIrqsave)),
+        Claim("xa_lock belongs into the documented order of locks", (ListInsideXarray, ListInsideXarrayDeferred)),
+        Claim(
+            "memory is reserved before the lock, where it may be waited for",
+            (RegisterLpi, StoreMaySleep, ReservesUnderTheLock),
+        ),
+        Claim("if the store fails, the lock is given back (in v1 and v2 it was not)", (ReturnsWithTheLock,)),
+        Claim("... and the reservation, too", (NothingReleased,)),
+        Claim(
+            "the end of the series: no lock to get, one for the last put",
+            (LpiRcu, LpiFreedAtOnce, GetWithoutUnlessZero),
+        ),
+        Claim(
+            "XA_FLAGS_LOCK_IRQ", (), "it changes only how a store that may sleep drops the lock, which none here does"
+        ),
+        Claim("the xarray is destroyed with its machine", (), _NO_RACE),
+    ),
+)
+
 #: The texts, in the order of the chapters.
-SOURCES: tuple[Source, ...] = (_ARRAY, _RESCIND, _IRQS)
+SOURCES: tuple[Source, ...] = (_ARRAY, _RESCIND, _IRQS, _IRQFD, _VGIC)

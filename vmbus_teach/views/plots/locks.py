@@ -19,13 +19,13 @@ from ...kernel.base import show
 from ...lockdep import LockClass, Lockdep, Report
 from ...narrate import count
 from ...scenario import ScenarioError
+from . import style
 from .picture import Picture, house_style, in_a_row, legend, shortened, wrapped, write
-from .style import BLUE, GREY, INK, RED, SMALL, TEXT, TITLE, WIDTH
 
 #: So many classes can be told apart.
 MOST = 16
 BOX, ROW = 0.5, 0.72  # the height of a box, and from row to row; in inches
-BOX_WIDTH, MIDDLE = 2.5, WIDTH / 2
+BOX_WIDTH, MIDDLE = 2.5, style.WIDTH / 2
 TOP, BOTTOM = 0.85, 0.85
 BROKEN, DOTTED = (0, (4, 2)), (0, (1, 1.6))
 
@@ -108,9 +108,9 @@ def _in_order(names: list[str], arrows: tuple[Arrow, ...]) -> list[str]:
 def _figure(said: Lockdep, report: Report | None, arrows: tuple[Arrow, ...]) -> Figure:
     names = _in_order([each.name for each in said.classes], arrows)
     height = TOP + ROW * len(names) + BOTTOM
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(style.WIDTH, height))
     axes = figure.add_axes((0, 0, 1, 1))  # in inches
-    axes.set_xlim(0, WIDTH)
+    axes.set_xlim(0, style.WIDTH)
     axes.set_ylim(0, height)
     axes.axis("off")
     heights = {name: BOTTOM + ROW * (len(names) - row - 0.5) for row, name in enumerate(names)}
@@ -120,10 +120,11 @@ def _figure(said: Lockdep, report: Report | None, arrows: tuple[Arrow, ...]) -> 
         _draw_arrow(axes, arrow, heights[arrow.before], heights[arrow.after])
     top = height - 0.28
     title = f"Lock classes of {said.scenario}: {said.verdict}"
-    write(axes, 0.13, top, shortened(title, WIDTH - 0.3, TITLE, "bold"), fontsize=TITLE, weight="bold", va="center")
+    title = shortened(title, style.WIDTH - 0.3, style.TITLE, "bold")
+    write(axes, 0.13, top, title, fontsize=style.TITLE, weight="bold", va="center")
     told = f"Marked is: {report.kind}. {report.message}." if report else "Down is the order in which locks are taken."
-    for number, line in enumerate(wrapped(told, WIDTH - 0.3, TEXT, 2)):
-        write(axes, 0.13, top - 0.25 - 0.18 * number, line, color=GREY, va="center")
+    for number, line in enumerate(wrapped(told, style.WIDTH - 0.3, style.TEXT, 2)):
+        write(axes, 0.13, top - 0.25 - 0.18 * number, line, color=style.GREY, va="center")
     _legend(figure, arrows)
     return figure
 
@@ -131,13 +132,13 @@ def _figure(said: Lockdep, report: Report | None, arrows: tuple[Arrow, ...]) -> 
 def _draw_class(axes: Any, each: LockClass, y: float, *, marked: bool) -> None:
     axes.add_patch(FancyBboxPatch(
         (MIDDLE - BOX_WIDTH / 2, y - BOX / 2), BOX_WIDTH, BOX, boxstyle="round,pad=0,rounding_size=0.08",
-        gid=f"class {each.name}", facecolor="white", edgecolor=RED if marked else INK,
+        gid=f"class {each.name}", facecolor="white", edgecolor=style.RED if marked else style.INK,
         linewidth=2.6 if marked else 0.9, zorder=3,
     ))  # fmt: skip
-    name = shortened(each.name, BOX_WIDTH - 0.15, TEXT, "bold")
+    name = shortened(each.name, BOX_WIDTH - 0.15, style.TEXT, "bold")
     write(axes, MIDDLE, y + 0.11, name, ha="center", va="center", weight="bold", zorder=4)
     below = f"{{{each.letters}}}  {each.kind}".rstrip()
-    write(axes, MIDDLE, y - 0.11, below, ha="center", va="center", fontsize=SMALL, zorder=4)
+    write(axes, MIDDLE, y - 0.11, below, ha="center", va="center", fontsize=style.SMALL, zorder=4)
 
 
 def _draw_arrow(axes: Any, arrow: Arrow, start: float, end: float) -> None:
@@ -155,14 +156,14 @@ def _draw_arrow(axes: Any, arrow: Arrow, start: float, end: float) -> None:
         [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4],
     )
     axes.add_patch(FancyArrowPatch(
-        path=path, arrowstyle="-|>", mutation_scale=15 if marked else 11, color=RED if marked else BLUE,
+        path=path, arrowstyle="-|>", mutation_scale=15 if marked else 11, color=style.RED if marked else style.BLUE,
         linewidth=2.4 if marked else 1.1, linestyle=_line(arrow), zorder=2 + marked * 0.5,
         gid=f"{arrow.before} -> {arrow.after}" + (f" by {arrow.irq}" if arrow.irq else ""),
     ))  # fmt: skip
     if words := " ".join(filter(None, [arrow.irq, arrow.marks])):
-        face = {"boxstyle": "round,pad=0.22", "facecolor": "white", "edgecolor": RED, "linewidth": 0.9}
+        face = {"boxstyle": "round,pad=0.22", "facecolor": "white", "edgecolor": style.RED, "linewidth": 0.9}
         at = edge + reach * 0.75  # where the curve is widest
-        write(axes, at, (begin + finish) / 2, words, ha="center", va="center", fontsize=SMALL, weight="bold",
+        write(axes, at, (begin + finish) / 2, words, ha="center", va="center", fontsize=style.SMALL, weight="bold",
               zorder=5, bbox=face)  # fmt: skip
 
 
@@ -172,10 +173,10 @@ def _line(arrow: Arrow) -> Any:
 
 def _legend(figure: Figure, arrows: tuple[Arrow, ...]) -> None:
     kinds: tuple[tuple[str, Any, float, str, list[Arrow]], ...] = (
-        (BLUE, "-", 1.1, "held, then wanted", [a for a in arrows if not a.irq and not a.harmless and not a.marks]),
-        (BLUE, DOTTED, 1.1, "the same, and stops no reader", [a for a in arrows if a.harmless]),
-        (RED, "-", 2.4, "held, then wanted: part of the report", [a for a in arrows if a.marks and not a.irq]),
-        (RED, BROKEN, 2.4, "held, and wanted by what interrupts", [a for a in arrows if a.irq]),
+        (style.BLUE, "-", 1.1, "held, then wanted", [a for a in arrows if not (a.irq or a.harmless or a.marks)]),
+        (style.BLUE, DOTTED, 1.1, "the same, and stops no reader", [a for a in arrows if a.harmless]),
+        (style.RED, "-", 2.4, "held, then wanted: part of the report", [a for a in arrows if a.marks and not a.irq]),
+        (style.RED, BROKEN, 2.4, "held, and wanted by what interrupts", [a for a in arrows if a.irq]),
     )
     entries = [
         Line2D([], [], color=colour, linestyle=line, linewidth=width, label=word)
@@ -186,7 +187,7 @@ def _legend(figure: Figure, arrows: tuple[Arrow, ...]) -> None:
         legend(figure, entries, 2)
     note = "Letters: hardirqs, the same by readers; softirqs, the same by readers."
     note += "  . neither   - in one   + with them on   ? both"
-    write(figure, 0.015, 0.66 / figure.get_figheight(), note, fontsize=SMALL, color=GREY, va="center")
+    write(figure, 0.015, 0.66 / figure.get_figheight(), note, fontsize=style.SMALL, color=style.GREY, va="center")
 
 
 def _alt(said: Lockdep, report: Report | None, arrows: tuple[Arrow, ...]) -> str:
