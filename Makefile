@@ -2,7 +2,7 @@
 PYTHON_IN_VENV = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench notebooks exercises pages picture clean
+.PHONY: help lab test lint bench notebooks exercises pages map picture clean
 
 help:           ## print this list
 	@echo "The course 'Interrupts in flight'. Targets:"
@@ -35,6 +35,10 @@ exercises:      ## run the solutions, and make exercises/ from them
 pages:          ## write every notebook and scenario as a page that works offline, into build/pages/
 	@sh tools/environment.sh lab
 	@PATH="$$PWD/.venv/bin:$$PATH" $(PYTHON_IN_VENV) -m vmbus_teach.export notebooks/*.ipynb catalogue build/pages
+
+map:            ## search what the course's texts claim, and write docs/map.md
+	@sh tools/environment.sh lab
+	@$(PYTHON_IN_VENV) tools/map.py
 
 picture:        ## take the README's picture again, in a real browser
 	@sh tools/environment.sh test

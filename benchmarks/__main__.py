@@ -12,6 +12,9 @@ from .peers import models, peers
 from .stepper import clicks, shipped
 from .timed import many, rates
 
+#: The chapters that are enough to see that it works.
+FEW = ("00", "02")
+
 
 def main() -> None:
     """``python -m benchmarks``: some minutes; with ``--quick``, less than one."""
@@ -22,9 +25,9 @@ def main() -> None:
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"Python {platform.python_version()} on {os.cpu_count()} CPUs{load}.\n")
     print("The course, inside a running kernel\n")
-    print(course(repeats=1 if quick else 9), flush=True)
+    print(course(1, FEW) if quick else course(9), flush=True)
     print("\nThe stepper: what it ships to the page\n")
-    print(shipped(1, ("00", "02")) if quick else shipped(5), flush=True)
+    print(shipped(1, FEW) if quick else shipped(5), flush=True)
     print("\nThe stepper: from a click to the painted page\n")
     print(clicks(5 if quick else 40), flush=True)
     print("\nIn time, beside SimPy alone (times of the processor)\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from statistics import median
 from time import perf_counter
 
@@ -13,10 +14,12 @@ from .table import large, milliseconds, table
 HEAD = ("chapter", "scenario", "verdict", "states", "steps", "schedules", "first call, ms", "later calls, ms")
 
 
-def course(repeats: int) -> str:
-    """The table. A call makes the scenario, searches it, and finds the schedules of its failures."""
+def course(repeats: int, chapters: Collection[str] = ()) -> str:
+    """The table, of some chapters or of all. A call makes a scenario, searches it, and finds what fails."""
     rows = []
     for entry in catalogue():
+        if chapters and entry.chapter not in chapters:
+            continue
         times = []
         for _ in range(1 + repeats):
             start = perf_counter()

@@ -18,6 +18,8 @@ A program has two registers of its own: ``r``, the last result, and a stack of s
     ("point", i)                    r = object i; takes no step
     ("use",) ("set",) ("kfree",) ("kfree_rcu",)      on the object in r; nothing at all if r holds none
     ("alloc",)                      r = a new object
+    ("xa_load", i)                  r = entry i of the one xarray; 0 where nothing is, or nothing but a reservation
+    ("xa_store", i, v)  ("xa_erase", i)  ("xa_cmpxchg", i, old, new)      under lock X; memory may be short
 
 and the rest as the kernel spells it, see ``Oracle``.
 """
@@ -33,7 +35,7 @@ DUE = "softirqs"  # on top of a CPU's stack: its tasklets come before anything b
 
 SLEEPS = {
     "mutex_lock", "synchronize_rcu", "rcu_barrier", "flush_work", "cancel_work_sync", "flush_workqueue", "wait",
-    "tasklet_disable", "cpus_read_lock", "cpus_write_lock", "stop_machine",
+    "tasklet_disable", "cpus_read_lock", "cpus_write_lock", "stop_machine", "synchronize_srcu", "cleanup_srcu",
 }
 #: Operations on memory: whether they read and write.
 ACCESS = {
@@ -60,9 +62,13 @@ class Case:
 
 
 CELLS = ("x", "y", "p")
-SPINLOCKS = ("a", "b")
+SPINLOCKS = ("a", "b", "X")
+ENTRIES = (0, 1)  # of the xarray: a number, "reserved", or 0 where nothing is
+NO_MEMORY = -12
 MUTEXES = ("m", "n")
 COMPLETIONS = ("c",)
+DOMAINS = ("s", "t")
+GONE = "cleaned up"
 MAX_OBJECTS = 6
 
 
@@ -136,6 +142,7 @@ class Oracle:
         s["objects"] = case.objects
         s.update({("lock", name): None for name in SPINLOCKS + MUTEXES})
         s.update({("completion", name): 0 for name in COMPLETIONS})
+        s.update({("entry", i): 1 if i == 0 else 0 for i in ENTRIES})
         for cpu in sorted(self.cpus, key=str):
             s["stack", cpu] = ()
             s["softirqs", cpu] = ()
@@ -153,6 +160,8 @@ class Oracle:
         for i in range(len(case.queues)):
             s["queue", f"q{i}"], s["busy", f"q{i}"] = (), None
         s["grace"], s["callbacks"], s["calling back"] = (), (), None
+        s.update({("srcu", name): () for name in DOMAINS})  # (who, index) of those inside
+        s.update({("srcu grace", name): () for name in DOMAINS})  # (who waits, for whom)
         s["hotplug"], s["messages"] = (None, ()), ()  # (writer, readers); what the host has to take
         for name, kind in self.kind.items():
             s["at", name] = None
@@ -183,7 +192,10 @@ class Oracle:
     def _choices(self, s, who):
         at = s["at", who]
         if isinstance(at, Run):
-            return at.todo[0][1] if at.todo[0][0] == "choose" else (None,)
+            name, *args = at.todo[0]
+            if name == "choose":
+                return args[0]
+            return (None, NO_MEMORY) if self._needs_memory(s, name, *args) else (None,)
         if who == "rcu":  # any callback whose readers have left; call_rcu of one context keeps its order
             return [i for i, callback in enumerate(s["callbacks"]) if not callback[1] and self._first(s, i)]
         return (None,)
@@ -202,7 +214,11 @@ class Oracle:
         if name == "choose":
             result = choice
         else:
+            before = {key: s[key] for key in s if key[0] == "entry"}
             result = getattr(self, f"do_{name}")(s, who, at, *args)
+            if choice == NO_MEMORY:
+                result = NO_MEMORY
+                s.update(before)
         if s["at", who] is not at:  # it waits in the middle of its operation
             return
         run = at if result is None else at._replace(r=result)
@@ -219,6 +235,8 @@ class Oracle:
         if run.todo:
             return
         if any(s["lock", lock] == who for lock in SPINLOCKS + MUTEXES) or who in (s["hotplug"][0], *s["hotplug"][1]):
+            raise Failed("error")
+        if any(who == inside[0] for d in DOMAINS if s["srcu", d] != GONE for inside in s["srcu", d]):
             raise Failed("error")
         kind = self.kind[who]
         if kind not in ("host", "port"):
@@ -437,6 +455,41 @@ class Oracle:
 
     def do_mutex_unlock(self, s, who, at, lock):
         self._unlock(s, who, lock)
+
+    # --- the xarray ------------------------------------------------------------------------------------
+
+    def _needs_memory(self, s, name, i=0, *args):
+        """An entry comes to where nothing was, not even a reservation."""
+        if name == "xa_store":
+            return s["entry", i] == 0
+        return name == "xa_cmpxchg" and s["entry", i] == 0 and args[0] == 0 and args[1] != 0
+
+    def _seen(self, entry):
+        return 0 if entry == "reserved" else entry
+
+    def _holds_xa_lock(self, s, who):
+        if s["lock", "X"] != who:
+            raise Failed("error")
+
+    def do_xa_load(self, s, who, at, i):
+        return self._seen(s["entry", i])
+
+    def do_xa_store(self, s, who, at, i, value):
+        self._holds_xa_lock(s, who)
+        s["entry", i] = value
+        return 0
+
+    def do_xa_erase(self, s, who, at, i):
+        self._holds_xa_lock(s, who)
+        old, s["entry", i] = s["entry", i], 0
+        return self._seen(old)
+
+    def do_xa_cmpxchg(self, s, who, at, i, old, new):
+        self._holds_xa_lock(s, who)
+        found = s["entry", i]
+        if found == old:
+            s["entry", i] = new
+        return self._seen(found)
 
     # --- CPU hotplug ----------------------------------------------------------------------------------
 
@@ -730,6 +783,43 @@ class Oracle:
         self._pop(s, cpu, rcu)
         s["at", "rcu"] = "grace ends" if s["callbacks"] else None
 
+    # --- SRCU --------------------------------------------------------------------------------------------------
+
+    def _inside(self, s, d):
+        if s["srcu", d] == GONE:
+            raise Failed("use-after-free")
+        return s["srcu", d]
+
+    def do_srcu_read_lock(self, s, who, at, d):
+        inside, index = self._inside(s, d), 0
+        while (who, index) in inside:
+            index += 1
+        s["srcu", d] = tuple(sorted((*inside, (who, index))))
+        return index
+
+    def do_srcu_read_unlock(self, s, who, at, d, index):
+        if (who, index) not in self._inside(s, d):
+            raise Failed("error")
+        s["srcu", d] = tuple(section for section in s["srcu", d] if section != (who, index))
+        s["srcu grace", d] = tuple((w, sections - {(who, index)}) for w, sections in s["srcu grace", d])
+
+    def do_synchronize_srcu(self, s, who, at, d):
+        """Waits for those who are inside this domain now; nobody else matters."""
+        inside = frozenset(self._inside(s, d))
+        if at.phase == 0:
+            if inside:
+                s["srcu grace", d] = (*s["srcu grace", d], (who, inside))
+                self._wait(s, who)
+            return
+        if (who, frozenset()) not in s["srcu grace", d]:
+            raise Blocked
+        s["srcu grace", d] = tuple(entry for entry in s["srcu grace", d] if entry[0] != who)
+
+    def do_cleanup_srcu(self, s, who, at, d):
+        if self._inside(s, d):
+            raise Failed("error")
+        s["srcu", d] = GONE
+
     # --- work --------------------------------------------------------------------------------------------------
 
     def do_queue_work(self, s, who, at, q, w):
@@ -842,7 +932,7 @@ def level(s: dict, who: str, cpu: object) -> tuple:
 
 def outcome(s: dict) -> tuple:
     """What remains at the end: memory."""
-    return tuple(value for key, value in s.items() if key[0] in ("cell", "object", "field"))
+    return tuple(value for key, value in s.items() if key[0] in ("cell", "object", "field", "entry"))
 
 
 def races(s: dict) -> bool:

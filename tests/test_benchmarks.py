@@ -5,16 +5,17 @@ import sys
 
 from places import ROOT
 
+from benchmarks.__main__ import FEW
 from vmbus_teach.scenarios import catalogue
 
 
 def test_quick_benchmarks_print_their_tables():
-    """`python -m benchmarks --quick` names every scenario of the course, and says which other checkers it found."""
+    """`python -m benchmarks --quick` names what it has measured, and says which other checkers it found."""
     command = [sys.executable, "-m", "benchmarks", "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     for entry in catalogue():
-        assert entry.scenario.__name__ in done.stdout
+        assert entry.chapter not in FEW or entry.scenario.__name__ in done.stdout
     assert "events/s by hand" in done.stdout
     assert "a contended spin lock" in done.stdout
     assert "runs/s" in done.stdout

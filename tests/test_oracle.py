@@ -42,14 +42,23 @@ ON_HOTPLUG = {
     name: getattr(k, name)
     for name in ("cpus_read_lock", "cpus_read_unlock", "cpus_write_lock", "cpus_write_unlock")
 }
+ON_DOMAINS = {
+    "srcu_read_lock": k.srcu_read_lock, "srcu_read_unlock": k.srcu_read_unlock,
+    "synchronize_srcu": k.synchronize_srcu, "cleanup_srcu": k.cleanup_srcu_struct,
+}
 ON_WORKS = {name: getattr(k, name) for name in ("flush_work", "cancel_work_sync")}
 SAVES = {"spin_lock_irqsave", "local_irq_save"}
 RESTORES = {"spin_unlock_irqrestore", "local_irq_restore"}
 #: What leaves its result in the register.
 RESULTS = {
+    "xa_load", "xa_store", "xa_erase", "xa_cmpxchg",
     "read", "load", "fetch_add", "xchg", "cmpxchg", "choose", "alloc", "spin_trylock", "mutex_trylock", "done",
-    "queue_work", "flush_work", "cancel_work_sync", "take",
+    "queue_work", "flush_work", "cancel_work_sync", "take", "srcu_read_lock",
 }
+
+
+#: What stands for an entry in a case.
+ENTRY = {0: None, 1: 1, 2: 2, "reserved": k.RESERVED}
 
 
 def is_object(r):
@@ -63,8 +72,10 @@ class FromCase(Scenario):
     def setup(self, case):
         self._case = case
         self.cell = {name: k.Cell(0) for name in oracle.CELLS}
-        self.lock = {name: k.SpinLock() for name in oracle.SPINLOCKS}
+        self.xa = k.XArray({0: 1}, may_fail=True)
+        self.lock = {name: self.xa.xa_lock if name == "X" else k.SpinLock() for name in oracle.SPINLOCKS}
         self.lock.update({name: k.Mutex() for name in oracle.MUTEXES})
+        self.domain = {name: k.Srcu() for name in oracle.DOMAINS}
         self.completion = {name: k.Completion() for name in oracle.COMPLETIONS}
         self.struct = k.Struct("object", capacity=oracle.MAX_OBJECTS, f=0)
         for _ in range(case.objects):
@@ -111,7 +122,7 @@ class FromCase(Scenario):
                 if name in SAVES:
                     flags = (*flags, result)
                 elif name in RESULTS:
-                    r = result
+                    r = 0 if result is None else result
         return r, flags
 
     def restore(self, name, args, flags):
@@ -131,6 +142,8 @@ class FromCase(Scenario):
             return ON_HOTPLUG[name](self.hotplug_lock)
         if name in ON_TASKLETS:
             return ON_TASKLETS[name](self.tasklet[first])
+        if name in ON_DOMAINS:
+            return ON_DOMAINS[name](self.domain[first], *args[1:])
         if name in ON_WORKS:
             return ON_WORKS[name](self.work[first])
         match name:
@@ -156,6 +169,14 @@ class FromCase(Scenario):
                 return k.choose(first)
             case "mb":
                 return k.smp_mb()
+            case "xa_load":
+                return k.xa_load(self.xa, first)
+            case "xa_store":
+                return k.xa_store_locked(self.xa, first, args[1])
+            case "xa_erase":
+                return k.xa_erase_locked(self.xa, first)
+            case "xa_cmpxchg":
+                return k.xa_cmpxchg_locked(self.xa, first, *map(ENTRY.get, args[1:]))
             case "alloc":
                 return k.kzalloc(self.struct)
             case "use":
@@ -191,7 +212,8 @@ class FromCase(Scenario):
         objects = self.struct.objects
         cells = [("object", s[c].number) if is_object(s[c]) else s[c] for c in map(self.cell.get, oracle.CELLS)]
         things = [x for thing in objects for x in (thing.show(s[thing]), s[thing.f])]
-        return (*cells, *things)
+        entries = {i: "reserved" if entry is k.RESERVED else entry for i, entry in s[self.xa]}
+        return (*cells, *things, *(entries.get(i, 0) for i in oracle.ENTRIES))
 
 
 class WithProperties(FromCase):
@@ -311,8 +333,12 @@ class Author:
             kinds += ["region", "tasklet", "tasklet"]
         if "rcu" in self.topics:
             kinds += ["region", "defer"] + ["sync"] * 2 * sleepy
+        if "srcu" in self.topics:
+            kinds += ["section", "section"] + ["grace", "grace"] * sleepy
         if "heap" in self.topics:
             kinds += ["heap", "heap", "heap"]
+        if "xarray" in self.topics:
+            kinds += ["entry", "entry", "entry"]
         if "work" in self.topics:
             kinds += ["queue", "queue"] + ["flush"] * 2 * sleepy
         if "complete" in self.topics:
@@ -419,6 +445,15 @@ class Author:
     def sync(self, *_):
         return (("synchronize_rcu",),) if self.chance(90) else (("rcu_barrier",),)
 
+    def section(self, where, size, atomic, after):
+        d, inner = self.pick("sst"), self.sequence(where, max(1, size - 2), atomic, after)
+        index = int(("srcu_read_unlock", d, 0) in inner) * self.chance(20)
+        inner = tuple(op if op != ("srcu_read_unlock", d, 0) else (*op[:2], 1) for op in inner)  # the inner one's
+        return (("srcu_read_lock", d), *inner, ("srcu_read_unlock", d, index))
+
+    def grace(self, *_):
+        return (("synchronize_srcu" if self.chance(85) else "cleanup_srcu", self.pick("sst")),)
+
     def heap(self, where, size, atomic, after):
         match self.pick(("deref", "deref", "swap", "swap", "alloc", "point")):
             case "deref":
@@ -433,6 +468,28 @@ class Author:
             case "alloc" if not self.loops:
                 return (("alloc",), self.pick((("put", "p", 0), ("xchg", "y", 1), ("kfree",), ("set",))))
         return (("point", 0), (self.pick(("use", "set", "kfree", "kfree_rcu")),))
+
+    def entry(self, where, size, atomic, after):
+        i = self.pick((0, 0, 1))
+        if self.chance(25):
+            return (("xa_load", i), ("put", self.pick("xy"), 0))
+        inner = ()
+        for _ in range(self.pick((1, 1, 2))):
+            match self.pick(("store", "erase", "reserve", "release", "cmpxchg")):
+                case "store":
+                    inner += (("xa_store", i, self.pick((1, 2))),)
+                case "erase":
+                    inner += (("xa_erase", i),)
+                case "reserve":
+                    inner += (("xa_cmpxchg", i, 0, "reserved"),)
+                case "release":
+                    inner += (("xa_cmpxchg", i, "reserved", 0),)
+                case "cmpxchg":
+                    inner += (("xa_cmpxchg", i, self.pick((0, 1, 2)), self.pick((0, 1, 2))),)
+        if self.chance(5):
+            return inner  # without the lock
+        takes = self.pick(self.suitable(SPIN, where, atomic))
+        return ((takes, "X"), *inner, (SPIN[takes], "X"), ("put", self.pick("xy"), 0))
 
     def queue(self, where, size, atomic, after):
         works = range(after + 1 if where == "work" and not self.loops else 0, self.works)
@@ -491,7 +548,9 @@ TOPICS = {
     "locks": {"lock", "irq"},
     "softirqs": {"lock", "irq", "bh"},
     "rcu": {"rcu", "irq", "heap", "lock"},
+    "srcu": {"srcu", "lock", "rcu", "heap"},
     "work": {"work", "lock", "complete"},
+    "xarray": {"xarray", "irq", "bh"},
     "calls": {"call", "lock", "irq", "rcu"},
     "hotplug": {"hotplug", "irq", "lock"},
     "everything": {"lock", "irq", "bh", "rcu", "heap", "work", "complete", "call"},

@@ -13,23 +13,13 @@ from PIL import Image
 from vmbus_teach import Scenario, ScenarioError, Session, Stepper, at_end, explore, interrupt, invariant, thread
 from vmbus_teach.graph import CERTAIN, IMPOSSIBLE, POSSIBLE
 from vmbus_teach.kernel import READ_ONCE, WRITE_ONCE, Cell, choose, load, raise_irq, smp_cond_load_relaxed, store
+from vmbus_teach.narrate import shortly
 from vmbus_teach.scenarios.classics import AtomicIncrements, Increments, Peterson, PetersonTurnFirst
 from vmbus_teach.scenarios.retarget import HostIsLate, PerCpuLists
 from vmbus_teach.views.plots import growth, space_time, state_graph
 from vmbus_teach.views.plots import states as state_graph_module
-from vmbus_teach.views.plots.picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    PURPLE,
-    RED,
-    house_style,
-    shortened,
-    width_of,
-    wrapped,
-)
-from vmbus_teach.views.plots.sizes import shortly
+from vmbus_teach.views.plots.picture import house_style, shortened, width_of, wrapped
+from vmbus_teach.views.plots.style import BLUE, GREEN, GREY, INK, PURPLE, RED
 
 
 class Endless(Scenario):

@@ -187,6 +187,12 @@ def test_a_spin_lock_goes_to_who_has_waited_longest(seed):
     assert list(run.locks["lock"].waits.values) == [105, 235 - 20]
 
 
+def test_who_waits_through_two_releases_pays_one_handover():
+    """The third sees the lock go to the second at 120; when it gets it itself, at 235, it pays for that alone."""
+    _, steps = story(Contended(tasks=3))
+    assert when(steps, "task2")[2:] == [235, 235 + 5 + 100, 235 + 5 + 100 + 10]
+
+
 def test_without_an_order_any_waiter_may_be_next():
     """With order="random", either of two waiters gets the lock first, depending on the seed."""
     costs = Costs(interrupt=100, order="random")

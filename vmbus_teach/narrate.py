@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from .kernel.base import show
 from .session import TraceStep
 
@@ -63,3 +65,16 @@ def _handover(before: TraceStep, after: TraceStep) -> list[str]:
 def count(number: int, what: str, plural: str = "s") -> str:
     """A number with its noun: 1 step, 2 steps."""
     return f"{number:,} {what}" + ("" if number == 1 else plural)
+
+
+def shortly(number: int) -> str:
+    """A number of any size: 2,132,054, or 1.3 × 10⁴⁵."""
+    if number < 10**7:
+        return f"{number:,}"
+    first, power = f"{Decimal(number):.1e}".split("e+")
+    return f"{first} × {power_of_ten(int(power))}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """10⁴⁵, for 45."""
+    return "10" + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

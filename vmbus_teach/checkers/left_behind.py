@@ -6,16 +6,19 @@ from ..kernel.base import Now
 from ..kernel.cpu import HARDIRQS, own_level
 from ..kernel.locks import Lock
 from ..kernel.rcu import nesting
+from ..kernel.srcu import Srcu
 from .step_check import StepCheck
 
 
 class LeftBehind(StepCheck):
-    """Looks at every lock, and at the CPU, when a program has returned."""
+    """Looks at every lock and SRCU domain, and at the CPU, when a program has returned."""
 
     def returned(self, now: Now) -> None:
-        for lock in now.shared:
-            if isinstance(lock, Lock) and lock.is_held_by(now.context, now[lock]):
-                now.fail("error", f"{now.context} returns and still holds {lock!r}")
+        for shared in now.shared:
+            if isinstance(shared, Lock) and shared.is_held_by(now.context, now[shared]):
+                now.fail("error", f"{now.context} returns and still holds {shared!r}")
+            if isinstance(shared, Srcu) and shared.is_inside(now.context, now[shared]):
+                now.fail("error", f"{now.context} returns without srcu_read_unlock of {shared!r}")
         if nesting(now):
             now.fail("error", f"{now.context} returns without rcu_read_unlock")
         level = own_level(now)

@@ -56,21 +56,25 @@ from .irq import (
     kstat_incr_irqs_this_cpu,
 )
 from .kref import Kref, kref_get, kref_get_unless_zero, kref_put, kref_read, refcount_dec_not_one
+from .lists import ListEntry, ListHead, list_add_tail, list_del, list_del_init, list_empty, list_first, list_next
 from .locks import (
     Mutex,
     RawSpinLock,
     SpinLock,
     mutex_lock,
+    mutex_lock_nested,
     mutex_trylock,
     mutex_unlock,
     raw_spin_lock,
     raw_spin_lock_irqsave,
+    raw_spin_lock_nested,
     raw_spin_unlock,
     raw_spin_unlock_irqrestore,
     spin_lock,
     spin_lock_bh,
     spin_lock_irq,
     spin_lock_irqsave,
+    spin_lock_nested,
     spin_trylock,
     spin_unlock,
     spin_unlock_bh,
@@ -125,6 +129,7 @@ from .rcu import (
     rcu_read_unlock,
     synchronize_rcu,
 )
+from .srcu import Srcu, cleanup_srcu_struct, srcu_read_lock, srcu_read_unlock, synchronize_srcu
 from .synic import (
     HVMSG_CHANNEL,
     HVMSG_NONE,
@@ -138,6 +143,15 @@ from .synic import (
     synic_post_message,
 )
 from .time import Traffic, ndelay, next_arrival, usleep_range
+from .waitqueue import (
+    POLLHUP,
+    POLLIN,
+    WaitEntry,
+    WaitQueueHead,
+    add_wait_entry,
+    remove_wait_entry,
+    wait_entries,
+)
 from .work import (
     Work,
     WorkQueue,

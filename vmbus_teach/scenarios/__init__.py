@@ -19,6 +19,10 @@ from . import (
     global_array,
     guest,
     irq_counting,
+    irqfd,
+    irqfd_merged,
+    irqfd_mutations,
+    irqfd_today,
     offer_rescind,
     one_vector,
     rebinding,
@@ -27,6 +31,7 @@ from . import (
     rescind_strategies,
     retarget,
     ring,
+    srcu_counters,
     synic,
     synic_online,
     vgic_flush,
@@ -41,6 +46,9 @@ SYNIC = "Linux 6.1, drivers/hv; Hypervisor Top Level Functional Specification; D
 SERIES_2020 = "Drivers: hv: vmbus: Replace the per-CPU channel lists with a global array of channels (8b6a877c060e)"
 THREAD_2015 = "Drivers: hv: Further protection for the rescind path (thread, February 2015); Linux 6.1, drivers/hv"
 RFC_2024 = "Hyper-V guests use Linux IRQs for channel interrupts (RFC, 3 June 2024, not merged); Linux 6.1, kernel/irq"
+REVIEW_2009 = "irqfd with POLLHUP and SRCU: Gregory Haskins' patch, Paul McKenney's review (2 June 2009, not merged)"
+IRQFD = "KVM: irqfd (721eecbf4fe9, 2009); Linux 6.1, virt/kvm/eventfd.c and fs/eventfd.c"
+SRCU = "Linux 6.1, kernel/rcu/srcutree.c"
 
 VGIC = "KVM: arm64: Avoid serializing LPI get() / put() (v1 to v4, 2024; Linux 6.9); arch/arm64/kvm/vgic, v6.1 to v7.2"
 
@@ -74,6 +82,9 @@ def catalogue() -> tuple[Entry, ...]:
         *(Entry("03", title, scenario, expected, SERIES_2020) for title, scenario, expected in _ARRAY),
         *(Entry("04", title, scenario, expected, THREAD_2015, given) for title, scenario, expected, given in _RESCIND),
         *(Entry("05", title, scenario, expected, RFC_2024) for title, scenario, expected in _IRQS),
+        *(Entry("06", title, scenario, expected, REVIEW_2009, given) for title, scenario, expected, given in _REVIEW),
+        *(Entry("06", title, scenario, expected, IRQFD, given) for title, scenario, expected, given in _IRQFD),
+        *(Entry("06", title, scenario, expected, SRCU) for title, scenario, expected in _SRCU),
         *(Entry("07", title, scenario, expected, VGIC) for title, scenario, expected in _VGIC),
     )
 
@@ -311,6 +322,78 @@ _IRQS: tuple[tuple[str, type[Scenario], str], ...] = (
     ("... without waiting for the answers", rebinding.RebindsWithoutWaiting, "at_end"),
     ("a guest with devices", guest.Guest, "holds"),
     ("a guest with devices and IRQs", guest.GuestWithIrqs, "holds"),
+)
+
+_NO_EVENT = {"events": 0}
+_EVENTFD = {"vm": False, "eventfd": True}
+_BOTH = {"vm": True, "eventfd": True}
+
+_REVIEW: tuple[tuple[str, type[Scenario], str, Mapping[str, Any]], ...] = (
+    ("a machine is closed while an interrupt is injected", irqfd.VmClose, "holds", {}),
+    ("the eventfd is closed", irqfd.EventfdClose, "holds", {}),
+    ("both are closed", irqfd.BothClose, "error, use-after-free", {}),
+    ("both are closed, two irqfds", irqfd.TwoIrqfds, "error, use-after-free", _NO_EVENT),
+    ("no grace period", irqfd_mutations.NoGracePeriod, "use-after-free", {}),
+    ("no grace period, no flush", irqfd_mutations.NoGracePeriodNoFlush, "at_end, error, use-after-free", _EVENTFD),
+    ("the machine is put first", irqfd_mutations.MachinePutFirst, "holds", {}),
+    ("no flush", irqfd_mutations.NoFlush, "at_end, error, use-after-free", _EVENTFD),
+    ("the machine is put first, no flush", irqfd_mutations.MachinePutFirstNoFlush, "error, use-after-free", _BOTH),
+    ("NULL after the grace period", irqfd_mutations.NulledTooLate, "use-after-free", {}),
+    ("the reader leaves before it uses the machine", irqfd_mutations.ReaderLeavesEarly, "use-after-free", {}),
+    ("no mutex", irqfd_mutations.NoMutex, "error, use-after-free", _BOTH),
+    ("the pointer is read again", irqfd_mutations.ReadAgain, "at_end", {}),
+    ("the worker reads the pointer again", irqfd_mutations.InjectReadsAgain, "assertion", {}),
+    ("a grace period under kvm->lock", irqfd_mutations.GracePeriodUnderTheLock, "deadlock", {}),
+    ("a flush under kvm->lock", irqfd_mutations.FlushUnderTheLock, "deadlock", {}),
+    (
+        "flushed, then unhooked",
+        irqfd_mutations.FlushedThenUnhooked, "error, use-after-free", {"own_signaller": True},
+    ),
+    ("released when the machine is destroyed", irqfd_mutations.ReleaseInDestroy, "at_end", {}),
+    ("made while the eventfd is closed", irqfd_mutations.Assigning, "holds", {}),
+    ("... and the file is dropped early", irqfd_mutations.EarlyFput, "error, use-after-free", {}),
+    ("POLLHUP under the queue's lock", irqfd_mutations.HupUnderTheLock, "deadlock", {}),
+    ("... and unhooks without it", irqfd_mutations.HupUnderTheLockUnhooks, "sleep-in-atomic", {}),
+    ("POLLIN and POLLHUP at once", irqfd_mutations.BothBits, "at_end", {}),
+    ("... and each bit is tested", irqfd_mutations.BitsTested, "holds", {}),
+    ("the module is unloaded", irqfd_mutations.ModuleUnloaded, "use-after-free", {}),
+)
+
+_IRQFD: tuple[tuple[str, type[Scenario], str, Mapping[str, Any]], ...] = (
+    ("merged: both are closed", irqfd_merged.Merged, "holds", {}),
+    ("nobody asks whether it is active", irqfd_merged.NotTested, "use-after-free", {}),
+    ("list_del in place of list_del_init", irqfd_merged.ListDel, "error", {}),
+    ("POLLHUP takes no irqfds.lock", irqfd_merged.HangupTakesNoLock, "error, use-after-free", {}),
+    ("freed without a flush", irqfd_merged.NotFlushed, "use-after-free", {}),
+    ("flushed first", irqfd_merged.FlushedFirst, "use-after-free", {}),
+    ("the context is put first", irqfd_merged.ContextPutFirst, "holds", {}),
+    ("no reference to the context", irqfd_merged.NoContextReference, "use-after-free", {}),
+    ("the machine's close does not wait", irqfd_merged.ReleaseDoesNotWait, "use-after-free", {}),
+    ("a queue that is not ordered", irqfd_merged.UnorderedQueue, "holds", {"irqfds": 2}),
+    ("POLLHUP frees the irqfd itself", irqfd_merged.ShutDownAtOnce, "deadlock, use-after-free", {}),
+    ("POLLHUP without the eventfd's lock", irqfd_merged.HangupToldUnlocked, "use-after-free", {}),
+    ("signalled by an interrupt", irqfd_merged.SignalledByAnInterrupt, "holds", {}),
+    ("... and irqfds.lock with interrupts on", irqfd_merged.InterruptsStayOn, "deadlock", {}),
+    ("the module is unloaded afterwards", irqfd_merged.ModuleUnloadedAfterwards, "holds", {}),
+    ("today: made while another call removes it", irqfd_today.AssignAgainstDeassign, "holds", {}),
+    ("an event before it is hooked", irqfd_today.EventBeforeAssign, "holds", {}),
+    ("nobody waits for the maker", irqfd_today.AssignNotWaitedFor, "error, use-after-free", _NO_EVENT),
+    ("the maker's section ends early", irqfd_today.SectionEndsEarly, "error, use-after-free", _NO_EVENT),
+    ("waited for under irqfds.lock", irqfd_today.WaitsUnderTheLock, "sleep-in-atomic", _NO_EVENT),
+    ("waited for before it is off the list", irqfd_today.WaitsBeforeTheLock, "error, use-after-free", _NO_EVENT),
+    ("waited for by who does not free it", irqfd_today.WaitsAfterTheLock, "error, use-after-free", _NO_EVENT),
+    ("the poll's answer is not looked at", irqfd_today.PollDiscarded, "at_end", {}),
+    ("the count is read before the hook", irqfd_today.CountedBeforeHooked, "at_end", {}),
+)
+
+_SRCU: tuple[tuple[str, type[Scenario], str], ...] = (
+    ("two counters, two scans", srcu_counters.TwoScans, "holds"),
+    ("one scan", srcu_counters.OneScan, "use-after-free"),
+    ("one scan, and the index is read and counted in one step", srcu_counters.OneScanOneStep, "holds"),
+    ("the idle counters alone", srcu_counters.IdleScanOnly, "use-after-free"),
+    ("no flip", srcu_counters.NoFlip, "holds"),
+    ("flipped first, then both scans", srcu_counters.FlipBetweenBoth, "holds"),
+    ("who came in is counted first", srcu_counters.LocksSummedFirst, "use-after-free"),
 )
 
 _VGIC: tuple[tuple[str, type[Scenario], str], ...] = (

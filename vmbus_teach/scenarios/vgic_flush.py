@@ -64,7 +64,7 @@ class FlushAgainstPut(Lpis):
 
     def vgic_flush_pending_lpis(self):
         flags = yield raw_spin_lock_irqsave(self.ap_list_lock)  # takes ap_list_lock, interrupts off
-        pending = yield load(self.ap_list)
+        pending = yield load(self.ap_list)  # looks at the list
         yield store(self.ap_list, tuple(intid for intid in pending if intid != OTHER))  # takes the LPI off the list
         yield from self.put_off_the_list()
         yield raw_spin_unlock_irqrestore(self.ap_list_lock, flags)  # gives ap_list_lock back
@@ -78,9 +78,9 @@ class FlushAgainstPut(Lpis):
 
     def kvm_arch_timer_handler(self):
         yield raw_spin_lock(self.ap_list_lock)  # takes ap_list_lock, in a handler
-        pending = yield load(self.ap_list)
+        pending = yield load(self.ap_list)  # looks at the list
         yield store(self.ap_list, (*pending, TIMER))  # queues the timer's interrupt
-        yield raw_spin_unlock(self.ap_list_lock)
+        yield raw_spin_unlock(self.ap_list_lock)  # gives ap_list_lock back
 
     @at_end
     def the_lpis_are_gone(self, s):
@@ -134,8 +134,8 @@ class DeferredRelease(FlushAgainstPut):
 
     def vgic_release_deleted_lpis(self):
         for intid in (INTID, OTHER):
-            irq = yield xa_load(self.lpi_xa, intid)
-            if irq is not None and (yield load(irq.pending_release)):  # goes through all, and takes what is marked
+            irq = yield xa_load(self.lpi_xa, intid)  # looks at one LPI after the other
+            if irq is not None and (yield load(irq.pending_release)):  # is it marked?
                 yield xa_erase_locked(self.lpi_xa, intid)  # takes its entry out
                 yield kfree_rcu(irq)  # has it freed when the readers of now are gone
 
@@ -191,7 +191,7 @@ class ListInsideXarray(FlushAgainstPut):
     def discard(self):
         flags = yield xa_lock_irqsave(self.lpi_xa)  # takes xa_lock
         yield raw_spin_lock(self.ap_list_lock)  # takes ap_list_lock inside
-        yield raw_spin_unlock(self.ap_list_lock)
+        yield raw_spin_unlock(self.ap_list_lock)  # gives ap_list_lock back
         yield xa_unlock_irqrestore(self.lpi_xa, flags)  # gives xa_lock back
         yield from super().discard()
 

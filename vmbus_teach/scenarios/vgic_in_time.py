@@ -54,7 +54,7 @@ class InjectFromList(Scenario):
             yield WRITE_ONCE(self.pending[vcpu], 1)  # the LPI is pending
             yield ndelay(self.inject_ns)  # and all else that an injection does
             yield from self.put(vcpu)
-            yield local_irq_restore(flags)
+            yield local_irq_restore(flags)  # is done
 
     def get(self, vcpu):
         flags = yield raw_spin_lock_irqsave(self.lpi_list_lock)

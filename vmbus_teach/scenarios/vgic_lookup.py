@@ -112,7 +112,7 @@ class LpiList(Scenario):
         yield raw_spin_unlock_irqrestore(self.lpi_list_lock, flags)  # gives lpi_list_lock back
 
     def release(self, irq):
-        lpis = yield load(self.lpi_list)
+        lpis = yield load(self.lpi_list)  # looks at the list
         yield store(self.lpi_list, tuple(other for other in lpis if other is not irq))  # takes it off the list
         yield kfree(irq)  # frees it
 
@@ -271,7 +271,7 @@ class CacheHit(LpiXarray):
 
     def vgic_its_invalidate_cache(self):
         flags = yield raw_spin_lock_irqsave(self.lpi_list_lock)  # takes lpi_list_lock
-        irq = yield READ_ONCE(self.translation_cache)
+        irq = yield READ_ONCE(self.translation_cache)  # which LPI is it?
         yield WRITE_ONCE(self.translation_cache, None)  # takes it out of the cache
         last = yield kref_put(irq.refcount)  # puts the cache's reference
         if last:

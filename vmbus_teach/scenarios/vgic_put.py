@@ -113,11 +113,11 @@ class FlagAfterwards(Lpis):
     @thread(cpu=0)
     def discard(self):
         if not self.irqs_on:
-            yield local_irq_disable()
+            yield local_irq_disable()  # interrupts off, by the caller
         yield from self.vgic_put_irq(INTID, self.irq)
         flags = yield local_irq_save()  # are interrupts on?
-        yield local_irq_restore(True)
-        yield WRITE_ONCE(self.on_afterwards, flags)
+        yield local_irq_restore(True)  # interrupts on again
+        yield WRITE_ONCE(self.on_afterwards, flags)  # notes what it saw
 
     def outcome(self, s):
         return self.irqs_on, s[self.on_afterwards]
@@ -161,7 +161,7 @@ class LastPuts(Lpis):
         yield from self.vgic_put_irq(OTHER, self.other)
 
     def schedules_tasklet(self):
-        yield tasklet_schedule(self.tasklet)
+        yield tasklet_schedule(self.tasklet)  # leaves it to a tasklet
 
     @at_end
     def both_are_gone(self, s):
@@ -223,7 +223,7 @@ class InterruptedBefore(PlainErase):
 
     def irqfd_wakeup(self):
         yield from super().irqfd_wakeup()
-        yield WRITE_ONCE(self.interrupted, True)
+        yield WRITE_ONCE(self.interrupted, True)  # notes that it has been here
 
 
 class GotInTheHandler(LastPuts):
@@ -240,18 +240,18 @@ class GotInTheHandler(LastPuts):
 
     def vgic_get_lpi(self, intid):
         if self.enclosed:
-            flags = yield raw_spin_lock_irqsave(self.lpi_list_lock)
+            flags = yield raw_spin_lock_irqsave(self.lpi_list_lock)  # takes lpi_list_lock
             irq = yield xa_load(self.lpi_xa, intid)  # looks the LPI up
             if irq is not None:
                 yield kref_get(irq.refcount)  # lpi_list_lock keeps it there
-            yield raw_spin_unlock_irqrestore(self.lpi_list_lock, flags)
+            yield raw_spin_unlock_irqrestore(self.lpi_list_lock, flags)  # gives lpi_list_lock back
         else:
-            yield rcu_read_lock()
+            yield rcu_read_lock()  # is an RCU reader from here on
             irq = yield xa_load(self.lpi_xa, intid)  # looks the LPI up
             if irq is not None:
                 got = yield kref_get_unless_zero(irq.refcount)  # gets a reference, if it still has one
                 irq = irq if got else None
-            yield rcu_read_unlock()
+            yield rcu_read_unlock()  # and no longer
         return irq
 
     def discard_other(self):

@@ -69,7 +69,7 @@ class RegisterLpi(Scenario):
         irq = yield from self.vgic_get_lpi()
         if irq is not None:
             return irq
-        irq = yield kzalloc(self.vgic_irq)
+        irq = yield kzalloc(self.vgic_irq)  # allocates the LPI
         error = yield from self.reserve()
         if error:
             yield from self.failed(result, "not reserved", irq)
@@ -79,7 +79,7 @@ class RegisterLpi(Scenario):
     def failed(self, result, why, irq):
         yield kfree(irq)  # it is of no use
         if result is not None:
-            yield WRITE_ONCE(result, why)
+            yield WRITE_ONCE(result, why)  # notes why
 
     def reserve(self):
         return (yield from xa_reserve_irq(self.lpi_xa, INTID))
@@ -89,7 +89,7 @@ class RegisterLpi(Scenario):
         old = yield xa_load(self.lpi_xa, INTID)  # has somebody else been faster?
         if old is not None:
             yield kref_get(old.refcount)  # then that one is taken
-            yield kfree(irq)
+            yield kfree(irq)  # and its own is of no use
             irq = old
         else:
             error = yield from self.put_into_xarray(irq)
@@ -111,7 +111,7 @@ class RegisterLpi(Scenario):
         flags = yield raw_spin_lock_irqsave(self.lpi_list_lock)  # takes lpi_list_lock
         irq = yield xa_load(self.lpi_xa, INTID)  # is it there already?
         if irq is not None:
-            yield kref_get(irq.refcount)
+            yield kref_get(irq.refcount)  # gets a reference
         yield raw_spin_unlock_irqrestore(self.lpi_list_lock, flags)  # gives lpi_list_lock back
         return irq
 
@@ -186,7 +186,7 @@ class RegisterUnderXaLock(RegisterLpi):
         error = 0
         if old is not None:
             yield kref_get(old.refcount)  # then that one is taken
-            yield kfree(irq)
+            yield kfree(irq)  # and its own is of no use
             irq = old
         else:
             error = yield xa_store_locked(self.lpi_xa, INTID, irq)  # puts the LPI into the xarray
@@ -205,7 +205,7 @@ class RegisterUnderXaLock(RegisterLpi):
         flags = yield xa_lock_irqsave(self.lpi_xa)  # takes xa_lock
         irq = yield xa_load(self.lpi_xa, INTID)  # is it there already?
         if irq is not None:
-            yield kref_get(irq.refcount)
+            yield kref_get(irq.refcount)  # gets a reference
         yield xa_unlock_irqrestore(self.lpi_xa, flags)  # gives xa_lock back
         return irq
 

@@ -76,7 +76,7 @@ class LastPutAgainstNew(Scenario):
         yield WRITE_ONCE(self.mapped, irq)  # the mapping keeps its reference
 
     def vgic_add_lpi(self):
-        new = yield kzalloc(self.vgic_irq)
+        new = yield kzalloc(self.vgic_irq)  # allocates the new one
         flags = yield xa_lock_irqsave(self.lpi_xa)  # takes xa_lock
         old = yield xa_load(self.lpi_xa, INTID)  # is there one?
         got = False
@@ -88,7 +88,7 @@ class LastPutAgainstNew(Scenario):
                 yield from self.evict(old)
         yield xa_unlock_irqrestore(self.lpi_xa, flags)  # gives xa_lock back
         if got:
-            yield kfree(new)
+            yield kfree(new)  # the new one is of no use
             return old
         return new
 
@@ -135,7 +135,7 @@ class LastPutAgainstNew(Scenario):
         yield xa_unlock_irqrestore(self.lpi_xa, flags)  # gives xa_lock back
 
     def is_deleted(self, irq):
-        return (yield load(irq.marked))
+        return (yield load(irq.marked))  # is it marked?
 
     # --- what must hold --------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class LooksThenPuts(ZeroUnderTheLock):
         super().setup(puts, mapped_again=mapped_again, **parameters)
 
     def vgic_put_irq(self, irq):
-        references = yield kref_read(irq.refcount)
+        references = yield kref_read(irq.refcount)  # how many are there?
         if references > 1:
             yield kref_put(irq.refcount)  # puts its reference; it is not the last, it seems
         else:

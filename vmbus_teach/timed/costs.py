@@ -21,6 +21,7 @@ from ..kernel import (
     schedule_work,
     smp_call_function_single,
     synchronize_rcu,
+    synchronize_srcu,
     tasklet_schedule,
 )
 from ..kernel.base import ModelError, Operation, show
@@ -188,6 +189,7 @@ OPERATIONS: Mapping[type[Operation], Cost] = MappingProxyType({
     schedule_work: 100,
     kzalloc: 100,
     kfree: 50,
+    synchronize_srcu: 100_000,  # and until the readers of its domain are gone
 })
 
 #: Orders of the contexts that could go on at one moment.

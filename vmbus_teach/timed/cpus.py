@@ -194,7 +194,7 @@ class Cpus:
         if self.waiting.pop(index, None):
             self._listen()
         if turn.spins and turn.cpu is not None:
-            self.extra[index] += drawn(self.costs.handover, self.rng)
+            self.extra[index] = drawn(self.costs.handover, self.rng)
             if self.running[turn.cpu] == index:
                 self._note(turn.cpu)
             pending = self.pending[index]  # it may be on the way to its CPU, which takes a time, too

@@ -1,7 +1,8 @@
 """What people look at: the stepper, predictions, tables, pictures. Needs packages that the core does without.
 
-The pictures (``curves``, ``growth``, ``interrupts``, ``space_time``, ``state_graph``, ``timeline``) and what reads runs
-(``proc_interrupts``) are imported when first named, which ``import *`` does, too: matplotlib and SimPy take their time.
+The pictures (``curves``, ``growth``, ``interrupts``, ``lock_graph``, ``space_time``, ``state_graph``, ``timeline``) and
+what reads runs (``proc_interrupts``) are imported when first named, which ``import *`` does, too: matplotlib and SimPy
+take their time.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from .stepper import Stepper
 from .tables import Verdicts, judge
 from .vary import Vary
 
-_PLOTS = ("curves", "growth", "interrupts", "space_time", "state_graph", "timeline")
+_PLOTS = ("curves", "growth", "interrupts", "lock_graph", "space_time", "state_graph", "timeline")
 _RUNS = ("ProcInterrupts", "proc_interrupts")
+_COURSE = ("CourseMap", "course_map")
 
-__all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS, *_RUNS]
+__all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS, *_RUNS, *_COURSE]
 
 
 def __getattr__(name: str) -> Any:
@@ -30,4 +32,8 @@ def __getattr__(name: str) -> Any:
         from . import proc
 
         return getattr(proc, name)
+    if name in _COURSE:
+        from . import map as course
+
+        return getattr(course, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

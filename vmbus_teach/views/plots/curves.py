@@ -12,28 +12,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from ...kernel.base import show
 from ...narrate import count
 from ...scenario import ScenarioError
-from .picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    PALE,
-    PURPLE,
-    RED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Picture,
-    house_style,
-    legend,
-    mark,
-    shortened,
-    write,
-)
+from . import style
+from .picture import Picture, house_style, legend, mark, shortened, write
 
 #: How the series are drawn, in their order: each has a colour and a shape of its own.
-LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "^"), (PURPLE, "D"), (INK, "v"), (GREY, "P"))
+LOOKS = (
+    (style.BLUE, "o"), (style.RED, "s"), (style.GREEN, "^"), (style.PURPLE, "D"), (style.INK, "v"), (style.GREY, "P"),
+)  # fmt: skip
 
 EXAMPLE = 'Give a dict of dicts: curves({"list": {1: 30, 10: 210}, "array": {1: 25, 10: 25}}, x="channels", y="ns").'
 
@@ -96,7 +81,7 @@ def _points(series: Mapping[str, Mapping[Any, Any]]) -> tuple[Point, ...]:
 
 
 def _figure(names: list[str], points: tuple[Point, ...], title: str, x: str, y: str, log: str) -> Figure:
-    figure = Figure(figsize=(WIDTH, 4.4))
+    figure = Figure(figsize=(style.WIDTH, 4.4))
     rows = -(-len(names) // 3)
     axes = figure.add_axes((0.105, 0.165 + 0.05 * rows, 0.865, 0.69 - 0.05 * rows))
     words = list(dict.fromkeys(_name(point.x) for point in points)) if isinstance(points[0].x, str) else []
@@ -119,7 +104,7 @@ def _figure(names: list[str], points: tuple[Point, ...], title: str, x: str, y: 
             xs, ys, marker=marker, color=colour, markersize=size, linewidth=1.6, linestyle=line, gid=name, clip_on=False
         )
     if words:
-        short = [shortened(word, 6.5 / len(words), SMALL) for word in words]
+        short = [shortened(word, 6.5 / len(words), style.SMALL) for word in words]
         axes.set_xticks(range(len(words)), short, parse_math=False)
         axes.set_xlim(-0.6, len(words) - 0.4)
     else:
@@ -132,19 +117,19 @@ def _figure(names: list[str], points: tuple[Point, ...], title: str, x: str, y: 
         axes.set_ylim(bottom=min(0.0, *(point.y for point in points)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    axes.grid(axis="y", color=style.PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.tick_params(colors=GREY, labelsize=SMALL, labelcolor=INK, length=0, which="both")
+    axes.tick_params(colors=style.GREY, labelsize=style.SMALL, labelcolor=style.INK, length=0, which="both")
     axes.tick_params(axis="x", pad=6)  # a point may lie on the axis
-    axes.set_xlabel(x, fontsize=TEXT, color=INK, parse_math=False)
-    title = shortened(title, WIDTH - 0.3, TITLE, "bold")
-    write(figure, 0.015, 0.945, title, fontsize=TITLE, weight="bold", va="center")
-    write(figure, 0.015, 0.89, shortened(f"Upwards: {y}", WIDTH - 0.3, TEXT), color=GREY, va="center")
-    room = (WIDTH - 1.2) / min(3, len(names))
+    axes.set_xlabel(x, fontsize=style.TEXT, color=style.INK, parse_math=False)
+    title = shortened(title, style.WIDTH - 0.3, style.TITLE, "bold")
+    write(figure, 0.015, 0.945, title, fontsize=style.TITLE, weight="bold", va="center")
+    write(figure, 0.015, 0.89, shortened(f"Upwards: {y}", style.WIDTH - 0.3, style.TEXT), color=style.GREY, va="center")
+    room = (style.WIDTH - 1.2) / min(3, len(names))
     entries = [
-        mark(marker, colour, shortened(name, room - 0.5, TEXT), line=False)
+        mark(marker, colour, shortened(name, room - 0.5, style.TEXT), line=False)
         for name, (colour, marker) in zip(names, LOOKS, strict=False)
     ]
     legend(figure, entries, min(3, len(names)))

@@ -10,26 +10,9 @@ from matplotlib.patches import Patch
 from ...scenario import ScenarioError
 from ...timed.run import INTERRUPTS, SOFTIRQS, SPINNING, TASKS, Run
 from ..proc import Line, proc_interrupts
+from . import style
 from .curves import number
-from .picture import (
-    BLUE,
-    GREY,
-    INK,
-    PALE,
-    PURPLE,
-    RED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Picture,
-    house_style,
-    in_a_row,
-    legend,
-    mark,
-    shortened,
-    write,
-)
+from .picture import Picture, house_style, in_a_row, legend, mark, shortened, write
 
 #: So many lines of the file and so many CPUs can be told apart.
 MOST_LINES, MOST_CPUS = 40, 16
@@ -37,7 +20,12 @@ LEFT, RIGHT, TOP, STEP = 1.75, 0.95, 0.95, 0.27  # inches; STEP is the height of
 LOAD = 1.0  # inches, below the dots
 
 #: What the load of a CPU is made of: colour and hatch, as in a time line.
-LOOKS = {INTERRUPTS: (RED, "////"), SOFTIRQS: (PURPLE, "...."), TASKS: (BLUE, ""), SPINNING: (PALE, "xxxx")}
+LOOKS = {
+    INTERRUPTS: (style.RED, "////"),
+    SOFTIRQS: (style.PURPLE, "...."),
+    TASKS: (style.BLUE, ""),
+    SPINNING: (style.PALE, "xxxx"),
+}
 
 
 class Count(NamedTuple):
@@ -78,36 +66,39 @@ def _name(line: Line) -> str:
 
 def _figure(run: Run, lines: list[Line], cpus: list[int], title: str) -> Figure:
     height = TOP + STEP * len(lines) + 0.3 + LOAD + 0.75
-    figure = Figure(figsize=(WIDTH, height))
-    wide = (WIDTH - LEFT - RIGHT) / WIDTH
-    dots = figure.add_axes((LEFT / WIDTH, 1 - (TOP + STEP * len(lines)) / height, wide, STEP * len(lines) / height))
+    figure = Figure(figsize=(style.WIDTH, height))
+    wide = (style.WIDTH - LEFT - RIGHT) / style.WIDTH
+    table = STEP * len(lines)
+    dots = figure.add_axes((LEFT / style.WIDTH, 1 - (TOP + table) / height, wide, table / height))
     most = max(max(line.counts) for line in lines)
-    column = (WIDTH - LEFT - RIGHT) / len(cpus)
+    column = (style.WIDTH - LEFT - RIGHT) / len(cpus)
     largest = (min(column, STEP * 0.95) * 72) ** 2  # of the largest dot: the square of its diameter, in points
     for row, line in enumerate(lines):
-        colour = BLUE if line.chip else INK
-        dots.axhline(row, color=PALE, linewidth=0.6, zorder=0)
+        colour = style.BLUE if line.chip else style.INK
+        dots.axhline(row, color=style.PALE, linewidth=0.6, zorder=0)
         for at, count in enumerate(line.counts):
             if count:
                 size = max(largest * count / most, 4)
                 dots.scatter([at], [row], s=size, color=colour, linewidths=0, gid="dot", zorder=2, clip_on=False)
-        write(dots, len(cpus) - 0.5 + 0.55 / column, row, f"{line.total:,}", fontsize=SMALL, va="center", ha="right")
+        right = len(cpus) - 0.5 + 0.55 / column
+        write(dots, right, row, f"{line.total:,}", fontsize=style.SMALL, va="center", ha="right")
     dots.set_xlim(-0.5, len(cpus) - 0.5)
     dots.set_ylim(len(lines) - 0.4, -0.6)
-    names = [shortened(_name(line), LEFT - 0.3, SMALL) for line in lines]
+    names = [shortened(_name(line), LEFT - 0.3, style.SMALL) for line in lines]
     dots.set_yticks(range(len(lines)), names, parse_math=False)
     dots.set_xticks(range(len(cpus)), [f"CPU {cpu}" for cpu in cpus])
     dots.xaxis.tick_top()
-    load = figure.add_axes((LEFT / WIDTH, 0.75 / height, wide, LOAD / height))
+    load = figure.add_axes((LEFT / style.WIDTH, 0.75 / height, wide, LOAD / height))
     _draw_load(run, load, len(cpus))
     for axes in (dots, load):
         for side in axes.spines.values():
             side.set_visible(False)
-        axes.tick_params(colors=GREY, labelsize=SMALL, labelcolor=INK, length=0)
+        axes.tick_params(colors=style.GREY, labelsize=style.SMALL, labelcolor=style.INK, length=0)
     top = 1 - 0.28 / height
-    write(figure, 0.015, top, shortened(title, WIDTH - 0.3, TITLE, "bold"), fontsize=TITLE, weight="bold", va="center")
+    title = shortened(title, style.WIDTH - 0.3, style.TITLE, "bold")
+    write(figure, 0.015, top, title, fontsize=style.TITLE, weight="bold", va="center")
     said = "The area of a dot is the number of interrupts; the number on the right is the line's sum"
-    write(figure, 0.015, top - 0.25 / height, said, color=GREY, va="center", fontsize=TEXT)
+    write(figure, 0.015, top - 0.25 / height, said, color=style.GREY, va="center", fontsize=style.TEXT)
     _legend(run, figure)
     return figure
 
@@ -115,7 +106,7 @@ def _figure(run: Run, lines: list[Line], cpus: list[int], title: str) -> Figure:
 def _draw_load(run: Run, axes: Any, cpus: int) -> None:
     """A bar for each CPU: how much of its time went where; the frame is all of its time, so that pictures compare."""
     for at in range(cpus):
-        axes.plot([at - 0.3, at - 0.3, at + 0.3, at + 0.3], [0, 100, 100, 0], color=PALE, linewidth=0.8, zorder=0)
+        axes.plot([at - 0.3, at - 0.3, at + 0.3, at + 0.3], [0, 100, 100, 0], color=style.PALE, linewidth=0.8, zorder=0)
     bottoms = [0.0] * cpus
     uses = list(run.cpus.values())[:cpus]
     for account, (colour, hatch) in LOOKS.items():
@@ -131,12 +122,12 @@ def _draw_load(run: Run, axes: Any, cpus: int) -> None:
     axes.set_xticks([])
     for at, bottom in enumerate(bottoms):
         said = "idle" if not bottom else f"{number(bottom)} %" if bottom >= 0.01 else "< 0.01 %"
-        write(axes, at, 104, said, fontsize=SMALL, ha="center", va="bottom")
-    write(axes, -0.62, 50, "busy", fontsize=SMALL, ha="right", va="center", clip_on=False)
+        write(axes, at, 104, said, fontsize=style.SMALL, ha="center", va="bottom")
+    write(axes, -0.62, 50, "busy", fontsize=style.SMALL, ha="right", va="center", clip_on=False)
 
 
 def _legend(run: Run, figure: Figure) -> None:
-    entries: list[Any] = [mark("o", BLUE, "an IRQ of a channel"), mark("o", INK, "another line")]
+    entries: list[Any] = [mark("o", style.BLUE, "an IRQ of a channel"), mark("o", style.INK, "another line")]
     entries += [
         Patch(facecolor="white", edgecolor=colour, hatch=hatch, label=account)
         for account, (colour, hatch) in LOOKS.items()

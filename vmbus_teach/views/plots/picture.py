@@ -26,13 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 from PIL import Image
 
-#: The colours of Okabe and Ito that stand out from white (3:1 and more). Each always goes with a shape of its own.
-BLUE, GREEN, RED, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"
-INK, GREY, PALE = "#1b1b1b", "#595959", "#d0d0d0"
-
-#: Sizes of letters, in points. A figure is shown at its own size, 96 pixels to the inch.
-TITLE, TEXT, SMALL = 12.0, 9.5, 8.5
-WIDTH = 8.6  # of a figure, in inches
+from . import style
 
 
 @dataclass(frozen=True)
@@ -107,9 +101,9 @@ def shortened(name: str, inches: float, size: float, weight: str = "normal") -> 
     return short
 
 
-def write(axes: Any, x: float, y: float, text: str, **style: Any) -> Any:
+def write(axes: Any, x: float, y: float, text: str, **how: Any) -> Any:
     """A text at a point. A dollar sign is a dollar sign: no text of a scenario is a formula."""
-    return axes.text(x, y, text, **{"fontsize": TEXT, "color": INK, "parse_math": False, **style})
+    return axes.text(x, y, text, **{"fontsize": style.TEXT, "color": style.INK, "parse_math": False, **how})
 
 
 def mark(marker: str, colour: str, word: str, *, hollow: bool = False, line: bool = False, size: float = 7) -> Line2D:
@@ -117,15 +111,16 @@ def mark(marker: str, colour: str, word: str, *, hollow: bool = False, line: boo
     face = "white" if hollow else colour
     return Line2D(
         [], [], marker=marker, markersize=size, markerfacecolor=face, markeredgecolor=colour, label=word,
-        color=INK, linestyle="-" if line else "none", linewidth=2.2,
+        color=style.INK, linestyle="-" if line else "none", linewidth=2.2,
     )  # fmt: skip
 
 
 def legend(figure: Figure, entries: Iterable[Any], columns: int, x: float = 0.01) -> Any:
     """A legend along the lower edge, without a frame."""
     return figure.legend(
-        handles=list(entries), loc="lower left", bbox_to_anchor=(x, 0), ncols=columns, frameon=False, fontsize=TEXT,
-        labelcolor=INK, handletextpad=0.5, columnspacing=1.8, labelspacing=0.45, borderaxespad=0.5,
+        handles=list(entries), loc="lower left", bbox_to_anchor=(x, 0), ncols=columns, frameon=False,
+        fontsize=style.TEXT, labelcolor=style.INK, handletextpad=0.5, columnspacing=1.8,
+        labelspacing=0.45, borderaxespad=0.5,
     )  # fmt: skip
 
 

@@ -17,38 +17,18 @@ from ...narrate import count
 from ...scenario import Scenario, ScenarioError
 from ...schedule import Schedule
 from ...session import Session, TraceStep, as_scenario
-from .picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    PALE,
-    PURPLE,
-    RED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Picture,
-    house_style,
-    in_a_row,
-    legend,
-    mark,
-    shortened,
-    width_of,
-    wrapped,
-    write,
-)
+from . import style
+from .picture import Picture, house_style, in_a_row, legend, mark, shortened, width_of, wrapped, write
 
 #: How a context is drawn, by its kind: shape, colour, and the word for it.
 SHAPES = {
-    "task": ("o", BLUE, "task"),
-    "host": ("s", INK, "host"),
-    "irq": ("^", PURPLE, "interrupt handler"),
-    "ipi": ("v", PURPLE, "call from another CPU"),
-    "tasklet": ("D", GREEN, "tasklet"),
-    "softirq": ("D", GREEN, "softirq"),
-    "work": ("P", GREEN, "work item"),
+    "task": ("o", style.BLUE, "task"),
+    "host": ("s", style.INK, "host"),
+    "irq": ("^", style.PURPLE, "interrupt handler"),
+    "ipi": ("v", style.PURPLE, "call from another CPU"),
+    "tasklet": ("D", style.GREEN, "tasklet"),
+    "softirq": ("D", style.GREEN, "softirq"),
+    "work": ("P", style.GREEN, "work item"),
 }
 HOST = "host"
 
@@ -137,22 +117,22 @@ class _Drawing:
         self.session, self.ending, self.trace = session, ending, session.trace
         self.title, self.lanes = str(session.scenario), _lanes(session)
         names = [_short(lane) for lane in self.lanes]
-        widest = max(width_of(name, SMALL, "bold") for name in names)
+        widest = max(width_of(name, style.SMALL, "bold") for name in names)
         self.upright = widest > 1.0 or widest * len(names) > 3.2  # too wide: names of lanes are turned
         pitch = max(0.34 if self.upright else 0.55, 0 if self.upright else widest + 0.16)
         self.head = min(widest, 1.4) + 0.1 if self.upright else LINE + 0.06
-        self.names = [shortened(name, 1.4, SMALL, "bold") for name in names]
+        self.names = [shortened(name, 1.4, style.SMALL, "bold") for name in names]
         #: Where the numbers of the steps end, each lane is, and the words begin.
-        self.numbers = MARGIN + max(0.3, width_of(f"{len(self.trace):,}", SMALL))
+        self.numbers = MARGIN + max(0.3, width_of(f"{len(self.trace):,}", style.SMALL))
         self.at = {lane: self.numbers + 0.1 + (i + 0.5) * pitch for i, lane in enumerate(self.lanes)}
         self.left = self.numbers + 0.1 + pitch * len(names) + 0.15
-        self.width = max(WIDTH, self.left + 5.0)
+        self.width = max(style.WIDTH, self.left + 5.0)
         space = self.width - self.left - MARGIN
         changes = any(step.changes for step in self.trace)
         self.what = 0.56 * space if changes else space
         self.changed = self.left + self.what + 0.2
         self.rows = list(self._rows(first, last))
-        self.end = wrapped(ending.text, space - 0.1, TEXT, 3, "bold")
+        self.end = wrapped(ending.text, space - 0.1, style.TEXT, 3, "bold")
 
     # --- what stands in the rows -------------------------------------------------------------
 
@@ -161,7 +141,7 @@ class _Drawing:
         hidden = len(numbered) - first - last
         if hidden <= 0:
             return self._told(numbered)
-        said = wrapped(f"{count(hidden, 'step')} {'is' if hidden == 1 else 'are'} left out here", self.what, TEXT)
+        said = wrapped(f"{count(hidden, 'step')} {'is' if hidden == 1 else 'are'} left out here", self.what, style.TEXT)
         gap = Row(0, None, "", said, [])
         return [*self._told(numbered[:first]), gap, *self._told(numbered[-last:])]
 
@@ -173,9 +153,9 @@ class _Drawing:
             before = step.choice.context
             changes = "; ".join(f"{name}: {old} → {new}" for name, old, new in step.changes)
             space = self.width - MARGIN - self.changed
-            name = shortened(who, self.what, TEXT, "bold")
-            rows.append(Row(number, step, name, wrapped(_said(step), self.what, TEXT),
-                            wrapped(changes, space, SMALL) if changes else []))  # fmt: skip
+            name = shortened(who, self.what, style.TEXT, "bold")
+            rows.append(Row(number, step, name, wrapped(_said(step), self.what, style.TEXT),
+                            wrapped(changes, space, style.SMALL) if changes else []))  # fmt: skip
         return rows
 
     # --- drawing -------------------------------------------------------------------------------
@@ -192,26 +172,26 @@ class _Drawing:
         self.axes = axes
         self._heading(top)
         for lane in self.lanes:
-            axes.plot([self.at[lane]] * 2, [top, bottom], color=PALE, linewidth=1, zorder=1, gid=f"lane {lane}")
+            axes.plot([self.at[lane]] * 2, [top, bottom], color=style.PALE, linewidth=1, zorder=1, gid=f"lane {lane}")
         self._draw_rows(top + 0.12)
-        ends = [mark("X", RED, "failure", size=9)] if self.ending.bad else []
+        ends = [mark("X", style.RED, "failure", size=9)] if self.ending.bad else []
         if kinds:
             legend(figure, [*(mark(*kinds[kind]) for kind in SHAPES if kind in kinds), *ends], 6)
         return Picture(figure, self.alt())
 
     def _heading(self, top: float) -> None:
-        title = shortened(self.title, self.width - 2 * MARGIN, TITLE, "bold")
-        write(self.axes, MARGIN, MARGIN + 0.1, title, fontsize=TITLE, weight="bold", va="center")
-        write(self.axes, MARGIN, MARGIN + 0.36, f"{self._size()}. Time runs downwards.", color=GREY, va="center")
-        style = {"fontsize": SMALL, "weight": "bold", "ha": "center", "va": "bottom"}
+        title = shortened(self.title, self.width - 2 * MARGIN, style.TITLE, "bold")
+        write(self.axes, MARGIN, MARGIN + 0.1, title, fontsize=style.TITLE, weight="bold", va="center")
+        write(self.axes, MARGIN, MARGIN + 0.36, f"{self._size()}. Time runs downwards.", color=style.GREY, va="center")
+        how = {"fontsize": style.SMALL, "weight": "bold", "ha": "center", "va": "bottom"}
         for lane, name in zip(self.lanes, self.names, strict=True):
-            write(self.axes, self.at[lane], top - 0.05, name, rotation=90 if self.upright else 0, **style)
-        style |= {"ha": "left", "color": GREY, "weight": "normal"}
+            write(self.axes, self.at[lane], top - 0.05, name, rotation=90 if self.upright else 0, **how)
+        how |= {"ha": "left", "color": style.GREY, "weight": "normal"}
         if self.rows:
-            write(self.axes, self.left, top - 0.05, "what happens", **style)
+            write(self.axes, self.left, top - 0.05, "what happens", **how)
         if any(row.changed for row in self.rows):
-            write(self.axes, self.changed, top - 0.05, "what it changes", **style)
-        self.axes.plot([MARGIN, self.width - MARGIN], [top, top], color=GREY, linewidth=0.8)
+            write(self.axes, self.changed, top - 0.05, "what it changes", **how)
+        self.axes.plot([MARGIN, self.width - MARGIN], [top, top], color=style.GREY, linewidth=0.8)
 
     def _draw_rows(self, y: float) -> None:
         points: list[tuple[float, float] | None] = []
@@ -219,10 +199,11 @@ class _Drawing:
             middle = y + GAP / 2 + LINE / 2
             for i, line in enumerate([row.who] * bool(row.who) + row.what):
                 bold = "bold" if row.who and i == 0 else "normal"
-                style = "italic" if row.step is None else "normal"
-                write(self.axes, self.left, middle + i * LINE, line, va="center", weight=bold, style=style)
+                slant = "italic" if row.step is None else "normal"
+                write(self.axes, self.left, middle + i * LINE, line, va="center", weight=bold, style=slant)
             for i, line in enumerate(row.changed):
-                write(self.axes, self.changed, middle + i * LINE, line, va="center", fontsize=SMALL, color=GREY)
+                at = middle + i * LINE
+                write(self.axes, self.changed, at, line, va="center", fontsize=style.SMALL, color=style.GREY)
             points.append(self._step(row.number, row.step, middle) if row.step else None)
             y += row.height
         if self.end:
@@ -230,11 +211,12 @@ class _Drawing:
         for here, there in pairwise(points):
             if here and there:
                 across, down = zip(here, there, strict=True)
-                self.axes.plot(across, down, color=GREY, linewidth=1.4, zorder=2, gid="line")
+                self.axes.plot(across, down, color=style.GREY, linewidth=1.4, zorder=2, gid="line")
 
     def _step(self, number: int, step: TraceStep, y: float) -> tuple[float, float]:
         x, (marker, colour, word) = self.at[_lane(step)], SHAPES[step.kind]
-        write(self.axes, self.numbers, y, f"{number:,}", ha="right", va="center", fontsize=SMALL, color=GREY)
+        small = {"fontsize": style.SMALL, "color": style.GREY}
+        write(self.axes, self.numbers, y, f"{number:,}", ha="right", va="center", **small)
         self.axes.plot([x], [y], marker=marker, color=colour, markersize=8, linestyle="none", zorder=3, gid=word)
         return x, y
 
@@ -245,7 +227,7 @@ class _Drawing:
         if not self.ending.bad:
             return None
         x = self.at[_lane(self.trace[-1])] if self.trace else self.at[self.lanes[0]]
-        self.axes.plot([x], [y], marker="X", color=RED, markersize=11, linestyle="none", zorder=4, gid="failure")
+        self.axes.plot([x], [y], marker="X", color=style.RED, markersize=11, linestyle="none", zorder=4, gid="failure")
         return x, y
 
     # --- in words ------------------------------------------------------------------------------

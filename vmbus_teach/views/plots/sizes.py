@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from math import log10
 from typing import Any
 
@@ -13,26 +12,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...explore import explore
 from ...kernel.base import show
-from ...narrate import count
+from ...narrate import count, power_of_ten, shortly
 from ...scenario import Scenario, ScenarioError
-from .picture import (
-    BLUE,
-    GREY,
-    INK,
-    PALE,
-    RED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Picture,
-    house_style,
-    in_a_row,
-    legend,
-    mark,
-    shortened,
-    write,
-)
+from . import style
+from .picture import Picture, house_style, in_a_row, legend, mark, shortened, write
 
 #: How many states are looked at for each size.
 SEARCH_BOUND = 200_000
@@ -89,29 +72,17 @@ def growth(
         return Picture(_figure(rows, label), _alt(rows, label), tuple(rows))
 
 
-def shortly(number: int) -> str:
-    """A number of any size: 2,132,054, or 1.3 × 10⁴⁵."""
-    if number < 10**7:
-        return f"{number:,}"
-    first, power = f"{Decimal(number):.1e}".split("e+")
-    return f"{first} × {_power(int(power))}"
-
-
-def _power(exponent: int) -> str:
-    return "10" + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
 # --- drawing ---------------------------------------------------------------------------------------
 
 #: How each curve is drawn: shape, colour, word.
-SCHEDULES = ("s", RED, "schedules")
-STATES = ("o", BLUE, "states")
+SCHEDULES = ("s", style.RED, "schedules")
+STATES = ("o", style.BLUE, "states")
 #: So many sizes get a number at every point; of more, only the first and the last.
 MANY = 8
 
 
 def _figure(rows: list[Growth], label: str) -> Figure:
-    figure = Figure(figsize=(WIDTH, 4.4))
+    figure = Figure(figsize=(style.WIDTH, 4.4))
     axes = figure.add_axes((0.105, 0.215, 0.865, 0.64))
     top = max(log10(max(row.states, row.schedules or 1)) for row in rows)
     infinite = top + max(0.6, 0.08 * top)  # where there is no number, above all numbers
@@ -120,7 +91,7 @@ def _figure(rows: list[Growth], label: str) -> Figure:
     _curve(axes, STATES, {x: log10(row.states) for x, row in enumerate(rows)})
     without = [x for x, row in enumerate(rows) if row.schedules is None]
     above = [infinite] * len(without)
-    axes.plot(without, above, "^", color=RED, markerfacecolor="white", markersize=8, gid="no number")
+    axes.plot(without, above, "^", color=style.RED, markerfacecolor="white", markersize=8, gid="no number")
     for x, row in enumerate(rows):
         if len(rows) <= MANY or x in (0, len(rows) - 1):
             upper = schedules.get(x, infinite)
@@ -132,19 +103,19 @@ def _figure(rows: list[Growth], label: str) -> Figure:
     axes.set_xticks(_shown(len(rows)), [rows[x].name for x in _shown(len(rows))], parse_math=False)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(_tick))
-    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    axes.grid(axis="y", color=style.PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.tick_params(colors=GREY, labelsize=SMALL, labelcolor=INK, length=0)
-    axes.set_xlabel(label, fontsize=TEXT, color=INK, parse_math=False)
-    title = shortened(_title(rows), WIDTH - 0.3, TITLE, "bold")
-    write(figure, 0.015, 0.945, title, fontsize=TITLE, weight="bold", va="center")
+    axes.tick_params(colors=style.GREY, labelsize=style.SMALL, labelcolor=style.INK, length=0)
+    axes.set_xlabel(label, fontsize=style.TEXT, color=style.INK, parse_math=False)
+    title = shortened(_title(rows), style.WIDTH - 0.3, style.TITLE, "bold")
+    write(figure, 0.015, 0.945, title, fontsize=style.TITLE, weight="bold", va="center")
     scale = "The scale is logarithmic: the same distance is the same factor everywhere."
-    write(figure, 0.015, 0.89, scale, color=GREY, va="center")
+    write(figure, 0.015, 0.89, scale, color=style.GREY, va="center")
     entries = [mark(*SCHEDULES), mark(*STATES)]
     if without:
-        entries.append(mark("^", RED, "schedules without a number", hollow=True))
+        entries.append(mark("^", style.RED, "schedules without a number", hollow=True))
     legend(figure, entries, 3)
     return figure
 
@@ -156,14 +127,14 @@ def _curve(axes: Any, look: tuple[str, str, str], points: dict[int, float]) -> N
 
 def _number(axes: Any, x: int, y: float, text: str, *, above: bool) -> None:
     away = (0, 9 if above else -16)
-    axes.annotate(text, (x, y), away, textcoords="offset points", ha="center", fontsize=SMALL, color=INK, zorder=1.5,
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+    axes.annotate(text, (x, y), away, textcoords="offset points", ha="center", fontsize=style.SMALL, color=style.INK,
+                  zorder=1.5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
 
 
 def _tick(exponent: float, _: int) -> str:
     if exponent < 0:
         return ""
-    return f"{10 ** int(exponent):,}" if exponent < 7 else _power(int(exponent))
+    return f"{10 ** int(exponent):,}" if exponent < 7 else power_of_ten(int(exponent))
 
 
 def _shown(sizes: int) -> list[int]:

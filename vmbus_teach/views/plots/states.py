@@ -24,37 +24,18 @@ from ...graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN
 from ...narrate import count
 from ...scenario import ScenarioError
 from ...session import Session
-from .picture import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    PALE,
-    PURPLE,
-    RED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Picture,
-    house_style,
-    in_a_row,
-    legend,
-    mark,
-    shortened,
-    wrapped,
-    write,
-)
+from . import style
+from .picture import Picture, house_style, in_a_row, legend, mark, shortened, wrapped, write
 
 FAILING = "failing"
 BOW = "#8c8c8c"  # of the lines that lead to no further layer
 #: How a state is drawn, by what can come after it: shape, colour, hollow or not, hatch of a bar, and in words.
 LOOKS = {
-    IMPOSSIBLE: ("o", GREEN, True, "", "no failure can come"),
-    POSSIBLE: ("o", BLUE, False, "//", "a failure can come"),
-    CERTAIN: ("D", PURPLE, False, "xx", "a failure must come"),
-    FAILING: ("X", RED, False, "", "fails"),
-    UNKNOWN: ("s", GREY, True, "..", "not known, as the search was cut short"),
+    IMPOSSIBLE: ("o", style.GREEN, True, "", "no failure can come"),
+    POSSIBLE: ("o", style.BLUE, False, "//", "a failure can come"),
+    CERTAIN: ("D", style.PURPLE, False, "xx", "a failure must come"),
+    FAILING: ("X", style.RED, False, "", "fails"),
+    UNKNOWN: ("s", style.GREY, True, "..", "not known, as the search was cut short"),
 }
 #: The largest graph that is drawn state by state: states, layers, states in a layer.
 DOTS = (500, 80, 60)
@@ -117,24 +98,24 @@ class _Layers:
         height = min(7.0, max(2.9, 1.9 + 0.19 * most))
         figure, axes = self._frame(height)
         places = _places(self.members, self.edges)
-        room = min((WIDTH - 0.6) / len(self.members), (height - 1.9) / most) * 72  # points for each state
+        room = min((style.WIDTH - 0.6) / len(self.members), (height - 1.9) / most) * 72  # points for each state
         size = min(9.0, max(3.5, 0.55 * room))
         paths = [_curve(places[a], places[b]) for a, b in self.edges]
-        colours = [PALE if self._onward(a, b) else BOW for a, b in self.edges]
+        colours = [style.PALE if self._onward(a, b) else BOW for a, b in self.edges]
         axes.add_collection(PathCollection(
             paths, facecolors="none", edgecolors=colours, linewidths=0.8, zorder=1, gid="steps",
         ))  # fmt: skip
         axes.add_collection(PathCollection(
             [_curve(places[a], places[b]) for a, b in pairwise(self.road)],
-            facecolors="none", edgecolors=INK, linewidths=2.2, zorder=2, gid="road",
+            facecolors="none", edgecolors=style.INK, linewidths=2.2, zorder=2, gid="road",
         ))  # fmt: skip
         for fate, (marker, colour, hollow, _, _) in LOOKS.items():
             x, y = _columns(places[n] for n, known in enumerate(self.fates) if known == fate)
             larger = fate == FAILING
             axes.plot(x, y, marker, markersize=size + 2 * larger, markeredgecolor=colour, linestyle="none", gid=fate,
                       markerfacecolor="white" if hollow else colour, zorder=3 + larger)  # fmt: skip
-        axes.annotate("start", places[0], (-8, 0), textcoords="offset points", ha="right", va="center", fontsize=SMALL,
-                      weight="bold", color=INK)  # fmt: skip
+        axes.annotate("start", places[0], (-8, 0), textcoords="offset points", ha="right", va="center",
+                      fontsize=style.SMALL, weight="bold", color=style.INK)  # fmt: skip
         axes.set(xlim=(-0.9, len(self.members) - 0.1), ylim=(-(most + 1) / 2, (most + 1) / 2), yticks=[])
         entries = [mark(m, c, self._entry(f, w), hollow=h) for f, (m, c, h, _, w) in LOOKS.items() if self.counts[f]]
         if not all(self._onward(a, b) for a, b in self.edges):
@@ -158,18 +139,18 @@ class _Layers:
                 continue
             heights = [sum(self.fates[n] == fate for n in members) for members in self.members]
             face = "white" if hollow else colour
-            style: dict[str, Any] = {"facecolor": face, "edgecolor": colour if hollow else "white", "hatch": hatch}
+            how: dict[str, Any] = {"facecolor": face, "edgecolor": colour if hollow else "white", "hatch": hatch}
             top = [b + h for b, h in zip(below, heights, strict=True)]
-            axes.stairs(top, edges, baseline=below, fill=True, gid=fate, linewidth=0, **style)
+            axes.stairs(top, edges, baseline=below, fill=True, gid=fate, linewidth=0, **how)
             below = top
-            entries.append(Patch(label=self._entry(fate, word), linewidth=0.8, **style))
-        axes.stairs(below, edges, color=INK, linewidth=0.8)
+            entries.append(Patch(label=self._entry(fate, word), linewidth=0.8, **how))
+        axes.stairs(below, edges, color=style.INK, linewidth=0.8)
         most = max(below)
         axes.set(xlim=(edges[0], edges[-1]), ylim=(-0.16 * most, 1.05 * most))
-        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.axhline(0, color=style.GREY, linewidth=0.8)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 0 else ""))
-        write(axes, 0.0, 1.02, "states in the layer", transform=axes.transAxes, fontsize=SMALL, color=GREY)
+        write(axes, 0.0, 1.02, "states in the layer", transform=axes.transAxes, fontsize=style.SMALL, color=style.GREY)
         self._road_below(axes, -0.08 * most)
         self._legend(figure, entries)
         return figure
@@ -178,7 +159,7 @@ class _Layers:
         if not self.road:
             return
         x = [self.layer[number] for number in self.road]
-        axes.plot(x, [y] * len(x), color=INK, linewidth=2.2, gid="road", solid_capstyle="butt")
+        axes.plot(x, [y] * len(x), color=style.INK, linewidth=2.2, gid="road", solid_capstyle="butt")
         for fate, (marker, colour, hollow, _, _) in LOOKS.items():
             at = [layer for layer, number in zip(x, self.road, strict=True) if self.fates[number] == fate]
             axes.plot(at, [y] * len(at), marker, markersize=5 + 4 * (fate == FAILING), markeredgecolor=colour,
@@ -187,24 +168,24 @@ class _Layers:
     # --- around both ---------------------------------------------------------------------------
 
     def _frame(self, height: float) -> tuple[Figure, Any]:
-        figure = Figure(figsize=(WIDTH, height))
+        figure = Figure(figsize=(style.WIDTH, height))
         axes = figure.add_axes((0.08, 1.12 / height, 0.9, (height - 1.95) / height))
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
-        axes.spines["bottom"].set_color(GREY)
-        axes.tick_params(colors=GREY, labelsize=SMALL, labelcolor=INK)
+        axes.spines["bottom"].set_color(style.GREY)
+        axes.tick_params(colors=style.GREY, labelsize=style.SMALL, labelcolor=style.INK)
         axes.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
-        axes.set_xlabel("distance from the start, in steps", fontsize=TEXT, color=INK)
+        axes.set_xlabel("distance from the start, in steps", fontsize=style.TEXT, color=style.INK)
         title = f"{self.result.scenario}: {count(self.result.states, 'state')}, {self.result.verdict}"
-        shown = shortened(title, WIDTH - 0.3, TITLE, "bold")
-        write(figure, 0.015, 1 - 0.22 / height, shown, fontsize=TITLE, weight="bold", va="center")
-        road = wrapped(self._road_in_words(), WIDTH - 0.3, TEXT, 1)
-        write(figure, 0.015, 1 - 0.47 / height, "".join(road), color=GREY, va="center")
+        shown = shortened(title, style.WIDTH - 0.3, style.TITLE, "bold")
+        write(figure, 0.015, 1 - 0.22 / height, shown, fontsize=style.TITLE, weight="bold", va="center")
+        road = wrapped(self._road_in_words(), style.WIDTH - 0.3, style.TEXT, 1)
+        write(figure, 0.015, 1 - 0.47 / height, "".join(road), color=style.GREY, va="center")
         return figure, axes
 
     def _legend(self, figure: Figure, entries: list[Any]) -> None:
         if self.road:
-            entries.append(mark("", INK, f"the road to the {self._what()}", line=True))
+            entries.append(mark("", style.INK, f"the road to the {self._what()}", line=True))
         legend(figure, entries, 3)
 
     def _entry(self, fate: str, word: str) -> str:

@@ -10,28 +10,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...scenario import ScenarioError
 from ...timed.run import INTERRUPTS, SOFTIRQS, SPINNING, TASKS, Run, Stretch, in_ns
-from .picture import (
-    BLUE,
-    GREY,
-    INK,
-    PALE,
-    PURPLE,
-    RED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Picture,
-    house_style,
-    legend,
-    mark,
-    shortened,
-    width_of,
-    write,
-)
+from . import style
+from .picture import Picture, house_style, legend, mark, shortened, width_of, write
 
 #: How each account is drawn: colour, and a hatch that tells it apart without colour.
-LOOKS = {TASKS: (BLUE, ""), INTERRUPTS: (RED, "////"), SOFTIRQS: (PURPLE, "...."), SPINNING: (GREY, "xxx")}
+LOOKS = {
+    TASKS: (style.BLUE, ""),
+    INTERRUPTS: (style.RED, "////"),
+    SOFTIRQS: (style.PURPLE, "...."),
+    SPINNING: (style.GREY, "xxx"),
+}
 
 #: So many stretches can be told apart on a screen, more cannot.
 MOST = 1_000
@@ -72,30 +60,32 @@ def timeline(run: Run, *, begin: int = 0, end: int | None = None) -> Picture:
 def _figure(run: Run, shown: tuple[Stretch, ...], steps: list[tuple[int, str]], begin: int, end: int) -> Figure:
     lanes = [*run.cpus, *dict.fromkeys(who for _, who in steps)]
     height = 1.65 + 0.42 * len(lanes)
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.add_axes((LEFT / WIDTH, 0.95 / height, 1 - (LEFT + RIGHT) / WIDTH, 0.42 * len(lanes) / height))
-    inch = (end - begin) / (WIDTH - LEFT - RIGHT)  # of nanoseconds
+    figure = Figure(figsize=(style.WIDTH, height))
+    wide = 1 - (LEFT + RIGHT) / style.WIDTH
+    axes = figure.add_axes((LEFT / style.WIDTH, 0.95 / height, wide, 0.42 * len(lanes) / height))
+    inch = (end - begin) / (style.WIDTH - LEFT - RIGHT)  # of nanoseconds
     for stretch in shown:
         y, left, right = lanes.index(stretch.cpu), max(begin, stretch.begin), min(end, stretch.end)
         colour, hatch = LOOKS[stretch.account]
         axes.barh(y, right - left, 0.62, left, facecolor="white", edgecolor=colour, hatch=hatch, linewidth=1)
-        if width_of(stretch.context, SMALL) < (right - left) / inch - 0.08:
+        if width_of(stretch.context, style.SMALL) < (right - left) / inch - 0.08:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-            write(axes, (left + right) / 2, y, stretch.context, fontsize=SMALL, ha="center", va="center", bbox=box)
+            middle = (left + right) / 2
+            write(axes, middle, y, stretch.context, fontsize=style.SMALL, ha="center", va="center", bbox=box)
     for time, who in steps:
-        axes.plot([time], [lanes.index(who)], "|", color=INK, markersize=11, markeredgewidth=1.4, gid="step")
+        axes.plot([time], [lanes.index(who)], "|", color=style.INK, markersize=11, markeredgewidth=1.4, gid="step")
     axes.set(xlim=(begin, end), ylim=(len(lanes) - 0.5, -0.5))
-    axes.set_yticks(range(len(lanes)), [shortened(lane, LEFT - 0.2, TEXT) for lane in lanes], parse_math=False)
+    axes.set_yticks(range(len(lanes)), [shortened(lane, LEFT - 0.2, style.TEXT) for lane in lanes], parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     unit, size = next((unit, size) for unit, size, least in UNITS if end >= least)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,.9g} {unit}"))
-    axes.grid(axis="x", color=PALE, linewidth=0.6)
+    axes.grid(axis="x", color=style.PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.tick_params(colors=GREY, labelsize=TEXT, labelcolor=INK, length=0)
-    title = shortened(_title(run), WIDTH - 0.3, TITLE, "bold")
-    write(figure, 0.015, 1 - 0.27 / height, title, fontsize=TITLE, weight="bold", va="center")
+    axes.tick_params(colors=style.GREY, labelsize=style.TEXT, labelcolor=style.INK, length=0)
+    title = shortened(_title(run), style.WIDTH - 0.3, style.TITLE, "bold")
+    write(figure, 0.015, 1 - 0.27 / height, title, fontsize=style.TITLE, weight="bold", va="center")
     used = dict.fromkeys(s.account for s in shown)
     entries: list[Any] = [
         Patch(facecolor="white", edgecolor=colour, hatch=hatch, label=account)
@@ -103,7 +93,7 @@ def _figure(run: Run, shown: tuple[Stretch, ...], steps: list[tuple[int, str]], 
         if account in used
     ]
     if steps:
-        entries.append(mark("|", INK, "a step of the host", size=9))
+        entries.append(mark("|", style.INK, "a step of the host", size=9))
     if entries:
         legend(figure, entries, len(entries))
     return figure
