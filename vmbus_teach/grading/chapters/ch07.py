@@ -196,7 +196,7 @@ class PutFromAnywhere(Scenario):
         yield WRITE_ONCE(self.mapped, irq)  # the mapping keeps its reference
 
     def vgic_add_lpi(self):
-        new = yield kzalloc(self.vgic_irq)
+        new = yield kzalloc(self.vgic_irq)  # allocates the new one
         flags = yield xa_lock_irqsave(self.lpi_xa)  # takes xa_lock
         old = yield xa_load(self.lpi_xa, INTID)  # is there one?
         got = False
@@ -206,7 +206,7 @@ class PutFromAnywhere(Scenario):
             yield xa_store_locked(self.lpi_xa, INTID, new)  # puts the new one there; who put the old one last frees it
         yield xa_unlock_irqrestore(self.lpi_xa, flags)  # gives xa_lock back
         if got:
-            yield kfree(new)
+            yield kfree(new)  # the new one is of no use
             return old
         return new
 
