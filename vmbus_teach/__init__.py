@@ -15,6 +15,7 @@ from typing import Any
 from .explore import Exploration, explore
 from .failure import Failure
 from .kernel.base import ModelError
+from .lockdep import Lockdep, lockdep
 from .program import ProgramError
 from .scenario import Scenario, ScenarioError, at_end, gauge, interrupt, invariant, thread
 from .schedule import Schedule, ScheduleError
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Exploration",
     "Failure",
+    "Lockdep",
     "ModelError",
     "ProgramError",
     "Scenario",
@@ -37,6 +39,7 @@ __all__ = [
     "gauge",
     "interrupt",
     "invariant",
+    "lockdep",
     "thread",
 ]
 

@@ -16,6 +16,7 @@ from typing import Any
 from .checkers.properties import View
 from .failure import Failure
 from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN, FaultKey, Graph
+from .lockdep import Lockdep, lockdep
 from .machine import Machine, SlotOverflow
 from .narrate import count
 from .outcome import Fault
@@ -67,6 +68,11 @@ class Exploration:
     def schedules(self) -> int | None:
         """How many complete schedules there are, exactly; None where a loop makes them infinitely many."""
         return self.graph.schedules[0] if self.complete else None
+
+    @cached_property
+    def lockdep(self) -> Lockdep:
+        """What lockdep predicts from the ways in which locks were taken; changes no verdict. Found when asked for."""
+        return lockdep(self)
 
     @cached_property
     def _fates(self) -> tuple[bytearray, bytearray]:

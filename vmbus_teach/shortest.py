@@ -15,6 +15,7 @@ from typing import NamedTuple
 from .checkers.data_race import DataRaces
 from .checkers.states import end_faults, is_end, state_faults
 from .graph import FaultKey, Graph, fault_key
+from .kernel.base import Context
 from .machine import Machine
 from .outcome import Blocked, Move
 
@@ -140,14 +141,33 @@ def _fewest_steps(machine: Machine, graph: Graph, fault: FaultKey) -> tuple[str,
         [n for n, at in graph.failing_states.items() if at == fault]
         + [n for faults in (graph.failing_steps, graph.sightings) for n, ats in faults.items() if fault in ats]
     )
+    words, last, actor = way_to(machine, graph, target)
+    failing = [m for _, m in _moves(machine, last) if m.fault and fault_key(m.fault) == fault]
+    return (*words, *(m.word.replace(str(m.context), str(actor[m.context]), 1) for m in failing[:1]))
+
+
+def parents(graph: Graph) -> dict[int, int]:
+    """For each state but the first: the one that the breadth-first search met it from."""
     before: dict[int, int] = {}
     for number in range(graph.expanded):
         for follower in graph.followers(number):
             before.setdefault(follower, number)
+    return before
+
+
+def way_to(
+    machine: Machine, graph: Graph, target: int, before: dict[int, int] | None = None
+) -> tuple[list[str], int, dict[Context, Context]]:
+    """A schedule with the fewest steps to a state of the graph, by its number.
+
+    The graph merges identical tasks, so two more things are said: the state as the graph has it, and for each
+    context there, which one is in its place when the schedule is replayed. ``before`` is ``parents(graph)``, for who
+    asks more than once.
+    """
+    before = parents(graph) if before is None else before
     way = [target]
     while way[-1]:
         way.append(before[way[-1]])
-    # The graph merges identical tasks: ``actor`` tells which of them plays whose part.
     words: list[str] = []
     state, actor = graph.states[0], {context: context for context in machine.contexts}
     _, becomes = machine.in_order(machine.initial)
@@ -155,10 +175,9 @@ def _fewest_steps(machine: Machine, graph: Graph, fault: FaultKey) -> tuple[str,
     for number in reversed(way[:-1]):
         for _, move in _moves(machine, state):
             after, becomes = machine.in_order(state + move.delta)
-            if graph.numbers.get(after) == number:
+            if move.fault is None and graph.numbers.get(after) == number:
                 break
         words.append(move.word.replace(str(move.context), str(actor[move.context]), 1))
         actor |= {new: actor[old] for old, new in becomes.items()}
         state = after
-    last = [m for _, m in _moves(machine, state) if m.fault and fault_key(m.fault) == fault]
-    return (*words, *(m.word.replace(str(m.context), str(actor[m.context]), 1) for m in last[:1]))
+    return words, state, actor

@@ -17,6 +17,6 @@ class AtomicSleep(StepCheck):
             return
         why = in_atomic(now) or ("it is inside rcu_read_lock" if nesting(now) else None)
         if why:
-            held = [repr(s) for s in now.shared if isinstance(s, SpinningLock) and now[s] is now.context]
+            held = [repr(s) for s in now.shared if isinstance(s, SpinningLock) and s.is_held_by(now.context, now[s])]
             holds = f" (it holds {', '.join(held)})" if held else ""
             now.fail("sleep-in-atomic", f"{now.context} calls {operation}, which may sleep, but {why}{holds}")

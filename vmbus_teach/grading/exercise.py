@@ -27,8 +27,9 @@ from .watch import Watch
 
 #: For ``Forbid``: the operations that wait for somebody else.
 WAITING: tuple[type[Operation], ...] = (
-    kernel.spin_lock, kernel.spin_lock_bh, kernel.spin_lock_irq, kernel.spin_lock_irqsave, kernel.raw_spin_lock_irqsave,
-    kernel.mutex_lock, kernel.smp_cond_load_relaxed, kernel.wait_for_completion, kernel.synchronize_rcu,
+    kernel.spin_lock, kernel.spin_lock_bh, kernel.spin_lock_irq, kernel.spin_lock_irqsave, kernel.spin_lock_nested,
+    kernel.raw_spin_lock, kernel.raw_spin_lock_irqsave, kernel.raw_spin_lock_nested, kernel.mutex_lock,
+    kernel.mutex_lock_nested, kernel.smp_cond_load_relaxed, kernel.wait_for_completion, kernel.synchronize_rcu,
     kernel.rcu_barrier, kernel.flush_work, kernel.flush_workqueue, kernel.cancel_work_sync, kernel.tasklet_disable,
     kernel.tasklet_disable_in_atomic, kernel.synchronize_srcu,
 )  # fmt: skip

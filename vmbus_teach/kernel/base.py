@@ -31,8 +31,11 @@ from typing import (
     get_type_hints,
 )
 
+from .lockmap import without_indices
+
 if TYPE_CHECKING:
     from .cpu import Cpu
+    from .lockmap import Acquisition, WaitType
 
 Program = Callable[..., Generator["Operation", Any, Any]]
 
@@ -65,6 +68,11 @@ class Shared(Fixed):
     name: str = ""
     #: The value lies on the heap in this object (see ``heap.py``); None for everything else.
     owner: Shared | None = None
+    #: Of a lock: what its holder may wait for (inner), and where it may be taken (outer; None: the same).
+    wait_type_inner: ClassVar[WaitType | None] = None
+    wait_type_outer: ClassVar[WaitType | None] = None
+    #: Of a lock, and of what lockdep treats as one: what its holder does, in words.
+    holding: ClassVar[str] = "holds {}"
 
     def __init__(self, initial: Any = None, *, words: Callable[[Any], str] | None = None) -> None:
         self.initial = initial
@@ -98,6 +106,16 @@ class Shared(Fixed):
     def contexts(self) -> Iterator[Context]:
         """The contexts that exist because this object does (a tasklet brings its own)."""
         return iter(())
+
+    def holders(self, value: Any) -> Iterator[tuple[Context, Acquisition]]:
+        """Of a lock, and of what lockdep treats as one: who holds what, given its value."""
+        return iter(())
+
+    def lock_class(self) -> str:
+        """The name that lockdep has for it and for all others of its kind."""
+        if self.owner is not None:
+            return self.owner.lock_class() + self.name.removeprefix(self.owner.name)
+        return without_indices(self.name)
 
     def show(self, value: Any) -> str:
         """``value`` in words, for the reader."""
@@ -280,6 +298,10 @@ class Operation:
 
     def raises(self, state: Any) -> Iterator[Shared]:
         """The interrupts that it raises in ``state``, those that are pending already included; to be counted."""
+        return iter(())
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        """The locks, and what lockdep treats as one, that it waits for in ``state`` if it must; not a trylock's."""
         return iter(())
 
     def statistic(self) -> Shared | None:

@@ -144,6 +144,9 @@ class Object(Shared):
             raise AttributeError(name)
         return self.field(name)
 
+    def lock_class(self) -> str:
+        return self.struct.title
+
     def show(self, value: str | Freed) -> str:
         return "freed" if isinstance(value, Freed) else value
 

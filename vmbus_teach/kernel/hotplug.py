@@ -10,11 +10,13 @@ programs. Not modelled: the tasks, tasklets and timers of the CPU that goes, whi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from . import cpu as cpus
 from .base import Context, ModelError, Now, Operation, listed
 from .interrupts import CallQueue, Interrupt
+from .lockmap import Acquisition, How, WaitType
 from .locks import Lock
 
 
@@ -28,6 +30,8 @@ class Held(NamedTuple):
 class CpuHotplugLock(Lock):
     """``cpu_hotplug_lock``; its value is a ``Held``, or None while it is free."""
 
+    wait_type_inner = WaitType.SLEEP
+
     def show(self, value: Any) -> str:
         if value is None:
             return "free"
@@ -36,8 +40,12 @@ class CpuHotplugLock(Lock):
         waiting = f"; {value.writer} waits to write" if value.writer else ""
         return f"read by {listed(map(str, value.readers))}{waiting}"
 
-    def is_held_by(self, context: Context, value: Any) -> bool:
-        return value is not None and (value.writer is context or context in value.readers)
+    def holders(self, value: Any) -> Iterator[tuple[Context, Acquisition]]:
+        writer, readers = value or Held()
+        if writer:
+            yield writer, Acquisition(self)
+        for reader in readers:
+            yield reader, Acquisition(self, How.READ)
 
 
 def _set(now: Now, lock: CpuHotplugLock, held: Held) -> None:
@@ -50,6 +58,9 @@ class cpus_read_lock(Operation):
 
     lock: CpuHotplugLock
     sleeps: ClassVar[bool] = True
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.lock, How.READ)
 
     def step(self, now: Now) -> None:
         held = now[self.lock] or Held()
@@ -77,6 +88,9 @@ class cpus_write_lock(Operation):
 
     lock: CpuHotplugLock
     sleeps: ClassVar[bool] = True
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.lock)
 
     def step(self, now: Now) -> None:
         held = now[self.lock] or Held()

@@ -7,24 +7,42 @@ does something else meanwhile.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
 
-from .base import Context, Now, Operation, Shared
+from .base import Context, ModelError, Now, Operation, Shared, show
 from .cpu import TASKS, change, check_flags, own_level, runs_on
+from .lockmap import Acquisition, WaitType
+
+
+class Nested(NamedTuple):
+    """The value of a lock that was taken with a ``_nested`` operation: who holds it, as which subclass."""
+
+    context: Context
+    subclass: int
+
+    def __str__(self) -> str:
+        return f"{self.context} (nested)"
 
 
 class Lock(Shared):
-    """A lock; its value is the context that holds it, or None."""
+    """A lock; its value is the context that holds it, a ``Nested`` with that context, or None."""
 
     def __init__(self) -> None:
         super().__init__(None)
 
-    def show(self, value: Context | None) -> str:
+    def show(self, value: Context | Nested | None) -> str:
         return f"held by {value}" if value else "free"
+
+    def holders(self, value: Any) -> Iterator[tuple[Context, Acquisition]]:
+        if isinstance(value, Nested):
+            yield value.context, Acquisition(self, subclass=value.subclass)
+        elif value is not None:
+            yield value, Acquisition(self)
 
     def is_held_by(self, context: Context, value: Any) -> bool:
         """Whether ``context`` holds the lock, given the lock's value."""
-        return value is context
+        return any(holder is context for holder, _ in self.holders(value))
 
 
 class SpinningLock(Lock):
@@ -34,26 +52,36 @@ class SpinningLock(Lock):
 class SpinLock(SpinningLock):
     """``spinlock_t``."""
 
+    wait_type_inner = WaitType.CONFIG
+
 
 class RawSpinLock(SpinningLock):
     """``raw_spinlock_t``: one that really spins also on a real-time kernel."""
+
+    wait_type_inner = WaitType.SPIN
 
 
 class Mutex(Lock):
     """``struct mutex``. Any of those who wait may be the next to get it."""
 
+    wait_type_inner = WaitType.SLEEP
 
-def _acquire(now: Now, lock: Lock, verb: str, phase: int = 1) -> None:
-    holder = now[lock]
+
+def _holder(value: Context | Nested | None) -> Context | None:
+    return value.context if isinstance(value, Nested) else value
+
+
+def _acquire(now: Now, lock: Lock, verb: str, phase: int = 1, subclass: int = 0) -> None:
+    holder = _holder(now[lock])
     if holder is now.context:
         now.wait(f"{verb} {lock!r}, which it holds itself", holder, phase=phase)
     if holder is not None:
         now.wait(f"{verb} {lock!r}, held by {holder}", holder, phase=phase)
-    now[lock] = now.context
+    now[lock] = Nested(now.context, subclass) if subclass else now.context
 
 
 def _release(now: Now, lock: Lock) -> None:
-    holder = now[lock]
+    holder = _holder(now[lock])
     if holder is not now.context:
         who = f"{holder} holds it" if holder else "nobody holds it"
         now.fail("error", f"{now.context} unlocks {lock!r}, but {who}")
@@ -79,16 +107,49 @@ class _Take(Operation):
     lock: SpinningLock
     before: ClassVar[dict[str, Any]] = {"preempt": 1}
 
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.lock, irqs_off=self.before.get("irqs_on") is False, bh_off="bh" in self.before)
+
     def step(self, now: Now) -> Any:
         if now.phase == 0 and _starts_to_spin(now, self.lock):
             change(now, **self.before)
         _acquire(now, self.lock, "spins for")
 
 
+class _TakeNested(_Take):
+    """Takes a spin lock while another of its class is held, in an order that the caller vouches for."""
+
+    subclass: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_subclass(self)
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.lock, subclass=self.subclass)
+
+    def step(self, now: Now) -> Any:
+        if now.phase == 0 and _starts_to_spin(now, self.lock):
+            change(now, **self.before)
+        _acquire(now, self.lock, "spins for", subclass=self.subclass)
+
+
+def check_subclass(operation: Any) -> None:
+    """Checks the annotation of a ``_nested`` operation: the kernel has room for subclasses 0 to 7."""
+    if type(operation.subclass) is not int or operation.subclass not in range(8):
+        raise ModelError(
+            f"{type(operation).__name__}: subclass = {show(operation.subclass)}; it is a number from 0 (the lock's own "
+            "class) to 7. One that is nested in another of its class takes 1, SINGLE_DEPTH_NESTING in C."
+        )
+
+
 class _TakeSavingFlags(Operation):
     """Takes a spin lock with interrupts off; the result says whether they were on."""
 
     lock: SpinningLock
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.lock, irqs_off=True)
 
     def step(self, now: Now) -> bool:
         # While it spins, interrupts are off: the phase remembers what they were before.
@@ -135,6 +196,16 @@ class spin_lock(_Take):
     """Takes the lock; interrupts stay as they are."""
 
     lock: SpinLock
+
+
+class spin_lock_nested(_TakeNested):
+    """As ``spin_lock``, for a lock whose class is held already; lockdep takes ``subclass`` for another class.
+
+    What makes the order of the two safe is the caller's affair.
+    """
+
+    lock: SpinLock
+    subclass: int = 1
 
 
 class spin_lock_bh(_Take):
@@ -205,6 +276,13 @@ class raw_spin_lock(_Take):
     lock: RawSpinLock
 
 
+class raw_spin_lock_nested(_TakeNested):
+    """As ``spin_lock_nested``, for a raw lock."""
+
+    lock: RawSpinLock
+    subclass: int = 1
+
+
 class raw_spin_unlock(_Release):
     """As ``spin_unlock``, for a raw lock."""
 
@@ -232,8 +310,29 @@ class mutex_lock(Operation):
     lock: Mutex
     sleeps: ClassVar[bool] = True
 
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.lock)
+
     def step(self, now: Now) -> None:
         _acquire(now, self.lock, "waits for")
+
+
+class mutex_lock_nested(Operation):
+    """As ``mutex_lock``, for a mutex whose class is held already; see ``spin_lock_nested``."""
+
+    lock: Mutex
+    subclass: int = 1
+    sleeps: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_subclass(self)
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.lock, subclass=self.subclass)
+
+    def step(self, now: Now) -> None:
+        _acquire(now, self.lock, "waits for", subclass=self.subclass)
 
 
 class mutex_trylock(Operation):
@@ -260,4 +359,4 @@ class mutex_unlock(Operation):
 
 
 #: The operations that take a lock, or try to.
-TAKES = (_Take, _TakeSavingFlags, spin_trylock, mutex_lock, mutex_trylock)
+TAKES = (_Take, _TakeSavingFlags, spin_trylock, mutex_lock, mutex_lock_nested, mutex_trylock)

@@ -16,11 +16,17 @@ from typing import Any, ClassVar, NamedTuple
 from . import cpu as cpus
 from .base import Context, Now, Operation, Program, Shared, listed, show
 from .heap import Object, check_allocated, free
+from .lockmap import Acquisition, How, WaitType
 from .memory import Load, Store
 
 
 class _Rcu(Shared):
     """The one RCU domain. Its value: the contexts inside ``rcu_read_lock``, with their depth."""
+
+    # A reader is entered anywhere, and may wait for spinlocks, not for what sleeps (rcu_lock_map in
+    # kernel/rcu/update.c, v6.1).
+    wait_type_inner, wait_type_outer = WaitType.CONFIG, WaitType.FREE
+    holding = "is inside rcu_read_lock"
 
     def __init__(self) -> None:
         super().__init__((), words=_show_readers)
@@ -40,6 +46,13 @@ class _Rcu(Shared):
 
     def contexts(self) -> Iterator[Context]:
         yield self.thread
+
+    def holders(self, value: tuple[tuple[Context, int], ...]) -> Iterator[tuple[Context, Acquisition]]:
+        for reader, _ in value:
+            yield reader, Acquisition(self, How.RECURSIVE_READ)
+
+    def lock_class(self) -> str:
+        return "rcu_read_lock"
 
 
 def _show_readers(readers: tuple[tuple[Context, int], ...]) -> str:
@@ -134,6 +147,9 @@ def _nest(now: Now, depth: int) -> None:
 class rcu_read_lock(Operation):
     """Enters a read-side critical section. Never waits; nests."""
 
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(rcu, How.RECURSIVE_READ)
+
     def step(self, now: Now) -> None:
         _nest(now, nesting(now) + 1)
 
@@ -166,6 +182,9 @@ class synchronize_rcu(Operation):
 
     sleeps: ClassVar[bool] = True
     frees_the_cpu: ClassVar[bool] = True
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(rcu, How.WAIT)
 
     def step(self, now: Now) -> None:
         if now.phase == 0:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from .base import Context, Now, Operation, Shared, listed
+from .lockmap import Acquisition, How
 
 
 class Section(NamedTuple):
@@ -38,6 +39,8 @@ class CleanedUp(NamedTuple):
 class Srcu(Shared):
     """``struct srcu_struct``, a domain. Its value: the sections that somebody is in, or that it was cleaned up."""
 
+    holding = "is inside {}"
+
     def __init__(self) -> None:
         super().__init__(())
         #: Grace periods that are waited for: (who waits, the sections that are still to end).
@@ -48,6 +51,10 @@ class Srcu(Shared):
 
     def show(self, value: tuple[Section, ...] | CleanedUp) -> str:
         return "cleaned up" if isinstance(value, CleanedUp) else listed(map(str, value), "no readers")
+
+    def holders(self, value: tuple[Section, ...] | CleanedUp) -> Iterator[tuple[Context, Acquisition]]:
+        for section in () if isinstance(value, CleanedUp) else value:
+            yield section.reader, Acquisition(self, How.RECURSIVE_READ)
 
     def is_inside(self, context: Context, value: tuple[Section, ...] | CleanedUp) -> bool:
         """Whether ``context`` is in a section, given the domain's value."""
@@ -75,6 +82,9 @@ class srcu_read_lock(Operation):
     """Enters a read-side section of the domain; never waits. The result is what ``srcu_read_unlock`` wants back."""
 
     domain: Srcu
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.domain, How.RECURSIVE_READ)
 
     def step(self, now: Now) -> int:
         inside = _sections(now, self.domain)
@@ -110,6 +120,9 @@ class synchronize_srcu(Operation):
     domain: Srcu
     sleeps: ClassVar[bool] = True
     frees_the_cpu: ClassVar[bool] = True
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.domain, How.WAIT)
 
     def step(self, now: Now) -> None:
         inside, grace = _sections(now, self.domain), self.domain.grace

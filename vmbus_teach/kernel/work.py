@@ -18,10 +18,13 @@ from typing import Any, ClassVar
 from . import cpu as cpus
 from .base import Context, ModelError, Now, Operation, Program, Shared, check_program, listed
 from .heap import check_in_use
+from .lockmap import Acquisition, How
 
 
 class WorkQueue(Shared):
     """``struct workqueue_struct``; its value holds the items that wait to start, oldest first."""
+
+    holding = "executes an item of {}"
 
     def __init__(self, *, ordered: bool = False, cpu: int | None = None) -> None:
         if cpu is not None and not isinstance(cpu, int):
@@ -34,6 +37,9 @@ class WorkQueue(Shared):
     def parts(self) -> Iterator[tuple[str, Shared]]:
         yield ".running", self.running
 
+    def lock_class(self) -> str:
+        return f"(wq_completion){super().lock_class()}"
+
 
 PENDING, RUNNING = "pending", "running"
 
@@ -44,10 +50,12 @@ class Work(Shared):
     Its value is the queue in which it waits to start, else None.
     """
 
+    holding = "executes {}"
+
     def __init__(self, program: Program, *args: Any) -> None:
         check_program(program, "Work")
         super().__init__(None)
-        self.running = Shared(None)  # the queue that executes it, else None
+        self.running = _Running(self)
         self.cancelled_by = Shared(None)  # who waits in cancel_work_sync: meanwhile it cannot be queued
         #: Who waits for it: (context, PENDING or RUNNING), the instance that is waited for.
         self.waited_for = Shared((), words=_show_waiters)
@@ -65,6 +73,22 @@ class Work(Shared):
 
     def show(self, value: WorkQueue | None) -> str:
         return f"pending on {value!r}" if value else "not pending"
+
+    def lock_class(self) -> str:
+        return f"(work_completion){super().lock_class()}"
+
+
+class _Running(Shared):
+    """The queue that executes an item, else None. To lockdep, its worker holds both: who flushes waits for it."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(None)
+        self.work = work
+
+    def holders(self, value: WorkQueue | None) -> Iterator[tuple[Context, Acquisition]]:
+        if value is not None:
+            yield self.work.worker, Acquisition(value)
+            yield self.work.worker, Acquisition(self.work)
 
 
 def _show_waiters(waiters: tuple[tuple[Context, str], ...]) -> str:
@@ -189,6 +213,12 @@ class flush_work(Operation):
     work: Work
     sleeps: ClassVar[bool] = True
 
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.work, How.WAIT)
+        queue = state[self.work] or state[self.work.running]
+        if queue is not None and queue.ordered:  # then it waits for the items before it, too
+            yield Acquisition(queue, How.WAIT)
+
     def step(self, now: Now) -> bool:
         if now.phase == 0:
             stage = _stage(now, self.work)
@@ -209,6 +239,9 @@ class cancel_work_sync(Operation):
 
     work: Work
     sleeps: ClassVar[bool] = True
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.work, How.WAIT)
 
     def step(self, now: Now) -> bool:
         work = self.work
@@ -248,6 +281,9 @@ class flush_workqueue(Operation):
 
     queue: WorkQueue
     sleeps: ClassVar[bool] = True
+
+    def takes(self, state: Any) -> Iterator[Acquisition]:
+        yield Acquisition(self.queue, How.WAIT)
 
     def step(self, now: Now) -> None:
         works = [c.work for c in now.contexts if isinstance(c, Worker)]

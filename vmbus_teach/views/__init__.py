@@ -1,7 +1,8 @@
 """What people look at: the stepper, predictions, tables, pictures. Needs packages that the core does without.
 
-The pictures (``curves``, ``growth``, ``interrupts``, ``space_time``, ``state_graph``, ``timeline``) and what reads runs
-(``proc_interrupts``) are imported when first named, which ``import *`` does, too: matplotlib and SimPy take their time.
+The pictures (``curves``, ``growth``, ``interrupts``, ``lock_graph``, ``space_time``, ``state_graph``, ``timeline``) and
+what reads runs (``proc_interrupts``) are imported when first named, which ``import *`` does, too: matplotlib and SimPy
+take their time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .stepper import Stepper
 from .tables import Verdicts, judge
 from .vary import Vary
 
-_PLOTS = ("curves", "growth", "interrupts", "space_time", "state_graph", "timeline")
+_PLOTS = ("curves", "growth", "interrupts", "lock_graph", "space_time", "state_graph", "timeline")
 _RUNS = ("ProcInterrupts", "proc_interrupts")
 
 __all__ = ["Predict", "Stepper", "Vary", "Verdicts", "judge", "source", "write_page", *_PLOTS, *_RUNS]
