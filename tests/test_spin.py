@@ -38,11 +38,15 @@ from vmbus_teach.scenarios import (
     classics,
     cpu_offline,
     global_array,
+    irqfd,
+    irqfd_merged,
+    irqfd_mutations,
     offer_rescind,
     rescind_queue,
     rescind_strategies,
     retarget,
     ring,
+    srcu_counters,
     synic,
     synic_online,
 )
@@ -172,6 +176,11 @@ def end_of_channel(self: Any, s: Any) -> tuple[int, ...]:
     return (told, len(s[self.chn_list]), isinstance(s[self.vmbus_channel.objects[0]], Freed))
 
 
+def are_freed(s: Any, *objects: Any) -> tuple[bool, ...]:
+    """Of each of these, whether it has been freed."""
+    return tuple(isinstance(s[thing], Freed) for thing in objects)
+
+
 #: For each model: what a violated assertion is called here, and the outcome that it prints.
 MEANING: dict[str, tuple[str, Outcome | None]] = {
     "increments": ("at_end", lambda self, s: (s[self.count],)),
@@ -200,6 +209,16 @@ MEANING: dict[str, tuple[str, Outcome | None]] = {
     "store_buffer": ("at_end", lambda self, s: (1 + ["new", "old", "no channel"].index(s[self.used]),)),
     "two_doors": (
         "at_end", lambda self, s: (s[self.target_cpu], s[self.desc.effective_affinity], s[self.host_target])
+    ),
+    "srcu_counters": (
+        "use-after-free", lambda self, s: (s[self.srcu_idx], s[self.lock_count[0][0]], s[self.lock_count[-1][1]])
+    ),
+    "irqfd": (
+        "none is asserted",
+        lambda self, s: (*are_freed(s, self.kvm, self.irqfd[0]), bool(s[self.kvm.irqfds]), s[self.kvm.edges]),
+    ),
+    "irqfd_merged": (
+        "none is asserted", lambda self, s: (*are_freed(s, self.kvm, self.irqfd[0], self.ctx[0]), s[self.kvm.edges])
     ),
     "cpu_offline": (
         "at_end", lambda self, s: (s[self.ring], cpu_offline.DYING not in s[self.cpu_online_mask], s[self.target_cpu])
@@ -381,6 +400,61 @@ RESCIND_QUEUE = [
     rescind_queue.NotWaitedForProbe,
 ]
 
+#: Who closes an irqfd, as macros of the model and as parameters of the scenario; and the changes compared there.
+IRQFD: list[tuple[list[str], dict[str, bool], tuple[type[Scenario], ...]]] = [
+    (["VM"], {"vm": True, "eventfd": False}, (
+        irqfd.VmClose,
+        irqfd_mutations.NoGracePeriod,
+        irqfd_mutations.MachinePutFirst,
+        irqfd_mutations.NulledTooLate,
+        irqfd_mutations.ReaderLeavesEarly,
+        irqfd_mutations.ReadAgain,
+        irqfd_mutations.InjectReadsAgain,
+        irqfd_mutations.GracePeriodUnderTheLock,
+    )),
+    (["EVENTFD"], {"vm": False, "eventfd": True}, (
+        irqfd_mutations.NoGracePeriod,
+        irqfd_mutations.NoGracePeriodNoFlush,
+        irqfd_mutations.FlushedThenUnhooked,
+    )),
+    (["EVENTFD", "OWN"], {"vm": False, "eventfd": True, "own_signaller": True}, (
+        irqfd.VmClose,
+        irqfd_mutations.NoFlush,
+        irqfd_mutations.FlushUnderTheLock,
+        irqfd_mutations.FlushedThenUnhooked,
+    )),
+    (["VM", "EVENTFD"], {"vm": True, "eventfd": True}, (
+        irqfd.VmClose,
+        irqfd_mutations.NoMutex,
+        irqfd_mutations.MachinePutFirst,
+        irqfd_mutations.MachinePutFirstNoFlush,
+    )),
+]
+
+MERGED = [
+    irqfd_merged.Merged,
+    irqfd_merged.NotTested,
+    irqfd_merged.ListDel,
+    irqfd_merged.HangupTakesNoLock,
+    irqfd_merged.NotFlushed,
+    irqfd_merged.FlushedFirst,
+    irqfd_merged.ContextPutFirst,
+    irqfd_merged.NoContextReference,
+    irqfd_merged.ReleaseDoesNotWait,
+    irqfd_merged.ShutDownAtOnce,
+    irqfd_merged.HangupToldUnlocked,
+]
+
+SRCU = [
+    srcu_counters.TwoScans,
+    srcu_counters.OneScan,
+    srcu_counters.OneScanOneStep,
+    srcu_counters.IdleScanOnly,
+    srcu_counters.NoFlip,
+    srcu_counters.FlipBetweenBoth,
+    srcu_counters.LocksSummedFirst,
+]
+
 CASES = [
     *(
         Case("increments", [f"T={threads}", f"N={times}"], classics.Increments(threads=threads, times=times))
@@ -417,6 +491,12 @@ CASES = [
         for events in (1, 2)
     ),
     *(Case(model, [c.__name__], c()) for model, scenarios in BY_NAME.items() for c in scenarios),
+    *(Case("irqfd", [c.__name__, *macros], c(**side)) for macros, side, changes in IRQFD for c in changes),
+    *(Case("irqfd_merged", [c.__name__, "VM", "EVENTFD"], c()) for c in MERGED),
+    *(Case("srcu_counters", [c.__name__], c()) for c in SRCU),
+    Case("srcu_counters", ["OneScan", "R=1"], srcu_counters.OneScan(readers=1)),
+    Case("srcu_counters", ["OneScan", "UPDATES=1"], srcu_counters.OneScan(updates=1)),
+    Case("srcu_counters", ["LocksSummedFirst", "R=1"], srcu_counters.LocksSummedFirst(readers=1)),
 ]
 
 
