@@ -5,7 +5,9 @@ import re
 import pytest
 
 from vmbus_teach import explore
+from vmbus_teach.kernel import synchronize_srcu
 from vmbus_teach.scenarios import irqfd, irqfd_merged, irqfd_mutations, irqfd_today, srcu_counters
+from vmbus_teach.timed import Costs, simulate_many
 
 VM = {"vm": True, "eventfd": False}
 EVENTFD = {"vm": False, "eventfd": True}
@@ -89,6 +91,19 @@ def test_hazard_3_the_next_one_is_freed_while_the_walker_waits():
 def test_the_walk_has_one_hazard_more():
     """The irqfd that the walker stands at is taken off: the pointer to the next one is poisoned already."""
     assert "vmm goes on from irqfd#0, which has been taken off its list" in said(irqfd.BothClose(events=0))
+
+
+@pytest.mark.parametrize("share_of_spread", [0.1, 0.5])
+def test_the_window_is_a_grace_period_long(share_of_spread):
+    """Where both sides close at random moments, hazard 2 strikes if the eventfd's comes in the grace period."""
+    grace, spread_us = int(share_of_spread * 1_000_000), 1_000
+    costs = Costs({synchronize_srcu: grace})
+    runs = simulate_many(irqfd.BothCloseInTime(spread_us=spread_us), seeds=200, costs=costs, executor=False)
+    part = runs.share(lambda run: run.fault is not None)
+    # Of two moments that are spread evenly, the second comes less than g after the first, g in parts of the spread: the
+    # area of a strip under the diagonal. The windows of the other hazards are some 100 ns long.
+    expected = share_of_spread - share_of_spread**2 / 2
+    assert part.low < expected < part.high
 
 
 @pytest.mark.parametrize("irqfds", [1, 2, 3])

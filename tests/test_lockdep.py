@@ -1,5 +1,6 @@
 """Lockdep: every rule in a wrong and a right version; what it predicts against the deadlocks that the search finds."""
 
+import sys
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ from vmbus_teach import kernel as k
 from vmbus_teach.checkers.properties import View
 from vmbus_teach.kernel import Mutex, RawSpinLock, SpinLock, Srcu, Tasklet, Work, WorkQueue
 from vmbus_teach.kernel.base import Operation
-from vmbus_teach.lockdep import rules
+from vmbus_teach.lockdep import rules, seen
 from vmbus_teach.lockdep.rules import CIRCULAR, INCONSISTENT, RECURSIVE, WAIT_CONTEXT, irq_order
 from vmbus_teach.outcome import Blocked
 from vmbus_teach.views.plots import lock_graph
@@ -447,6 +448,17 @@ def test_no_locks():
     assert race(("smp_mb",)).lockdep.verdict == "no locks seen"
 
 
+def test_it_costs_nothing_unless_asked_for(monkeypatch):
+    """A search looks at no lock class; who asks twice gets the same."""
+    looked = []
+    counted = lambda *given: looked.append(1) or seen.Seen(*given)  # noqa: E731
+    monkeypatch.setattr(sys.modules["vmbus_teach.lockdep"], "Seen", counted)
+    found = race(A)
+    assert looked == []
+    assert found.lockdep is found.lockdep
+    assert looked == [1]
+
+
 def test_it_is_given_an_exploration():
     """The error says how."""
     with pytest.raises(ScenarioError, match="give it what explore found"):
@@ -539,17 +551,12 @@ def check_predicted(found):
 
 @pytest.mark.parametrize("name", OF_THE_COURSE)
 def test_the_course_has_no_deadlock_that_is_not_predicted(name):
-    """Every kind of scenario of the course; its reports' schedules lead where they say."""
+    """Every kind of scenario of the course; its reports lead where they say, and say whether a schedule ends so."""
     found = explore(COURSE[name]())
     check_predicted(found)
     for report in lockdep(found, raw_nesting=True).reports:
         check_sides(report)
-
-
-def test_the_course_raises_no_false_alarm():
-    """What lockdep reports of the course's scenarios, the search has found, too; but for what real time minds."""
-    for name in OF_THE_COURSE:
-        assert all(report.reached for report in explore(COURSE[name]()).lockdep.reports), name
+        assert report.verdict.startswith("A schedule" if report.reached else "No schedule")
 
 
 class Tangle:
@@ -599,13 +606,13 @@ class Tangle:
 def test_random_tangles_have_no_deadlock_that_is_not_predicted():
     """Races of nested locks; every place of every report is where its schedule leads."""
     deadlocks, kinds = 0, set()
-    for seed in range(120):
-        found = explore(Tangle(seed).race(), max_states=1_500)
+    for seed in range(100):
+        found = explore(Tangle(seed).race(), max_states=3_000)
         deadlocks += check_predicted(found)
         for report in found.lockdep.reports:
             check_sides(report)
             kinds.add((report.kind, report.reached is not None))
-    assert deadlocks > 50, "there must be something to predict"
+    assert deadlocks > 35, "there must be something to predict"
     assert {(kind, reached) for kind in (INCONSISTENT, RECURSIVE, CIRCULAR) for reached in (True, False)} <= kinds
 
 

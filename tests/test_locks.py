@@ -15,11 +15,13 @@ from vmbus_teach.kernel import (
     Tasklet,
     load,
     mutex_lock,
+    mutex_lock_nested,
     mutex_trylock,
     mutex_unlock,
     raise_irq,
     raw_spin_lock,
     raw_spin_lock_irqsave,
+    raw_spin_lock_nested,
     raw_spin_unlock,
     raw_spin_unlock_irqrestore,
     smp_cond_load_acquire,
@@ -27,6 +29,7 @@ from vmbus_teach.kernel import (
     spin_lock_bh,
     spin_lock_irq,
     spin_lock_irqsave,
+    spin_lock_nested,
     spin_trylock,
     spin_unlock,
     spin_unlock_bh,
@@ -44,7 +47,10 @@ KINDS = {
     "irqsave": (SpinLock, spin_lock_irqsave, spin_unlock_irqrestore),
     "raw": (RawSpinLock, raw_spin_lock, lambda lock, _: raw_spin_unlock(lock)),
     "raw irqsave": (RawSpinLock, raw_spin_lock_irqsave, raw_spin_unlock_irqrestore),
+    "nested": (SpinLock, spin_lock_nested, lambda lock, _: spin_unlock(lock)),
+    "raw nested": (RawSpinLock, raw_spin_lock_nested, lambda lock, _: raw_spin_unlock(lock)),
     "mutex": (Mutex, mutex_lock, lambda lock, _: mutex_unlock(lock)),
+    "mutex nested": (Mutex, mutex_lock_nested, lambda lock, _: mutex_unlock(lock)),
 }
 
 
@@ -74,11 +80,11 @@ class Locked(Scenario):
 def test_a_lock_excludes(kind):
     """Under a lock no update is lost, no data race is seen, and one task comes after the other."""
     check(Locked(kind=kind), "a*4 b*4", "b*4 a*4", outcomes={2})
-    verb = "waits for" if kind == "mutex" else "spins for"
+    verb = "waits for" if kind.startswith("mutex") else "spins for"
     assert blocked(Locked(kind=kind), "a") == {"b": f"{verb} lock, held by a"}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mutex"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("mutex")])
 def test_a_spin_lock_keeps_its_cpu(kind):
     """On one CPU the holder of a spin lock is not preempted: the other does not even begin to spin."""
     check(Locked(kind=kind, cpu=0), "a*4 b*4", "b*4 a*4", outcomes={2})
@@ -308,7 +314,7 @@ LATE = ["a*3 b a b*3", "b*3 a b a*3"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_opposite_orders(kind):
     """Each takes its first lock, then waits for the other's: the two schedules that begin so are stuck."""
-    verb = "waits for" if kind == "mutex" else "spins for"
+    verb = "waits for" if kind.startswith("mutex") else "spins for"
     check(Opposite(kind=kind), "a*4 b*4", "b*4 a*4", "a b", "b a", *LATE, ok=False)
     assert the_failure(Opposite(kind=kind), "deadlock") == (
         f"nobody can go on: a {verb} right, held by b; b {verb} left, held by a"
@@ -329,7 +335,7 @@ def test_a_lock_taken_twice():
             yield self.take(self.lock)
 
     for kind in KINDS:
-        verb = "waits for" if kind == "mutex" else "spins for"
+        verb = "waits for" if kind.startswith("mutex") else "spins for"
         message = the_failure(Twice(kind=kind), "deadlock")
         assert message == f"nobody can go on: t {verb} lock, which it holds itself"
 

@@ -90,6 +90,7 @@ class Seen:
             if type(shared).holders is not Shared.holders
         ]
         self._takers: list[dict[int, _Taker | None]] = [{} for _ in machine.contexts]
+        self._known = set[tuple[Any, ...]]()  # what has been looked at: a context, what it holds, its CPU, its place
         self._look()
 
     @property
@@ -106,49 +107,52 @@ class Seen:
     # --- the states of the search -----------------------------------------------------------------
 
     def _look(self) -> None:
-        machine, graph, known = self.machine, self.graph, set[tuple[Any, ...]]()
-        field, shifts = machine.field, machine.place_shift
+        graph, field = self.graph, self.machine.field
         for number in range(graph.expanded):
             broken = graph.failing_states.get(number)
             if broken is not None and broken[0] == "invariant":
                 continue  # the schedule has ended: nobody attempts anything
             state = graph.states[number]
             held = self._held(state)
-            for index, shift in enumerate(shifts):
+            for index, shift in enumerate(self.machine.place_shift):
                 at = state >> shift & field
-                taker = self._taker(index, at)
-                mine = held.get(index, ())
-                if taker is None and not mine:
-                    continue
-                cpu = taker.cpu if taker else self._cpu(index, at)
-                stack = state >> machine.shift[cpu] & field if cpu else 0
-                what = (index, stack, mine)
-                if taker is None or not taker.tries(state):
-                    if what not in known:
-                        known.add(what)
-                        self._note(Note(number, index, self._level(state, index, cpu), mine), ())
-                elif (*what, at, taker.mask, state & taker.mask) not in known:
-                    takes = taker.takes(state)
-                    known.add((*what, at, taker.mask, state & taker.mask))  # now it is known what it looks at
-                    self._note(Note(number, index, self._level(state, index, cpu), mine), takes)
+                mine, taker = held.get(index, ()), self._taker(index, at)
+                if mine or taker:
+                    self._look_at(number, index, at, mine, taker if taker and taker.tries(state) else None)
 
-    def _note(self, here: Note, takes: tuple[Acquisition, ...]) -> None:
-        context = self.machine.contexts[here.context]
-        held = [self._holds[number] for number in here.held]
+    def _look_at(self, number: int, index: int, at: int, mine: tuple[int, ...], taker: _Taker | None) -> None:
+        """One context in one state; most have been seen just so before."""
+        machine, state, cpu = self.machine, self.graph.states[number], self._cpu(index, at)
+        shift = machine.shift[cpu] if cpu else -1
+        here = (index, mine, shift, state >> shift & machine.field if cpu else 0)
+        if taker is None:
+            if here not in self._known:
+                self._known.add(here)
+                self._note(number, index, cpu, mine, ())
+        elif (*here, at, taker.mask, state & taker.mask) not in self._known:
+            takes = taker.takes(state)
+            self._known.add((*here, at, taker.mask, state & taker.mask))  # now it is known what it looks at
+            self._note(number, index, cpu, mine, takes)
+
+    def _note(
+        self, number: int, index: int, cpu: Cpu | None, mine: tuple[int, ...], takes: tuple[Acquisition, ...]
+    ) -> None:
+        context = self.machine.contexts[index]
+        level = self._level(self.graph.states[number], context, cpu)
+        held = [self._holds[hold] for hold in mine]
         for hold in held:
-            sight = Sight(here.state, here.context, None, hold)
-            for irq in _on(context, here.level):
-                self.usages.setdefault(Usage(self.register(hold), irq, ON, hold.how.reads), sight)
-        for takes_it in takes:
-            name, reads = self.register(takes_it), takes_it.how.reads
-            sight = Sight(here.state, here.context, takes_it, None)
+            for irq in _on(context, level):
+                usage = Usage(self.register(hold), irq, ON, hold.how.reads)
+                self.usages.setdefault(usage, Sight(number, index, None, hold))
+        for wanted in takes:
+            name, reads, sight = self.register(wanted), wanted.how.reads, Sight(number, index, wanted, None)
             if irq := irq_of(context):
                 self.usages.setdefault(Usage(name, irq, IN, reads), sight)
-            if takes_it.how is not How.WAIT:  # who waits so holds nothing that an interrupt could want
-                for irq in _on(context, here.level, takes_it):
+            if wanted.how is not How.WAIT:  # who waits so holds nothing that an interrupt could want
+                for irq in _on(context, level, wanted):
                     self.usages.setdefault(Usage(name, irq, ON, reads), sight)
             for hold in held:
-                edge = Edge(self.register(hold), name, hold.how.reads, takes_it.how is How.RECURSIVE_READ)
+                edge = Edge(self.register(hold), name, hold.how.reads, wanted.how is How.RECURSIVE_READ)
                 self.edges.setdefault(edge, sight._replace(holds=hold))
 
     # --- one state ----------------------------------------------------------------------------------
@@ -202,19 +206,9 @@ class Seen:
         position = self.machine.positions[index][at]
         return (position.cpu if position else None) or self.machine.contexts[index].cpu
 
-    def _level(self, state: int, index: int, cpu: Cpu | None) -> Level:
-        context = self.machine.contexts[index]
+    def _level(self, state: int, context: Context, cpu: Cpu | None) -> Level:
         stack = self.machine.value(state, cpu) if cpu else ()
         return next((level for level in stack if level.context is context), Level(context))
-
-
-class Note(NamedTuple):
-    """A context in a state: its level on its CPU, and the numbers of what it holds."""
-
-    state: int
-    context: int
-    level: Level
-    held: tuple[int, ...]
 
 
 def _takes_something(operation: Operation) -> bool:
@@ -251,7 +245,6 @@ class _Taker:
         self.machine = seen.machine
         self.step = seen.machine.steps[index][at]
         self.operation: Operation = self.step.position.operation
-        self.cpu = seen._cpu(index, at)
         self.mask = 0  # of what ``takes`` has been seen to look at
 
     def tries(self, state: int) -> bool:

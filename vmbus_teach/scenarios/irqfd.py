@@ -45,6 +45,7 @@ from ..kernel import (
     srcu_read_lock,
     srcu_read_unlock,
     synchronize_srcu,
+    usleep_range,
 )
 from ..kernel.heap import Freed
 from ..scenario import at_end
@@ -245,3 +246,19 @@ class TwoIrqfds(BothClose):
 
     def setup(self, irqfds=2, **parameters):
         super().setup(irqfds=irqfds, **parameters)
+
+
+class BothCloseInTime(BothClose):
+    """Each side is closed at some moment of the same ``spread_us`` microseconds, without events."""
+
+    def setup(self, spread_us=1_000, events=0, **parameters):
+        super().setup(events=events, **parameters)
+        self.spread_us = spread_us
+
+    def device(self):
+        yield usleep_range(0, self.spread_us)
+        yield from super().device()
+
+    def vmm(self):
+        yield usleep_range(0, self.spread_us)
+        yield from super().vmm()

@@ -1,7 +1,7 @@
 """The exercises, one file per chapter."""
 
 from ..exercise import Exercise
-from . import ch00, ch01, ch02, ch03, ch04, ch05
+from . import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch07
 
 #: All of them, in the order of the course.
 EXERCISES: tuple[Exercise, ...] = (
@@ -11,4 +11,6 @@ EXERCISES: tuple[Exercise, ...] = (
     *ch03.EXERCISES,
     *ch04.EXERCISES,
     *ch05.EXERCISES,
+    *ch07.EXERCISES,
+    *ch06.EXERCISES,
 )

@@ -122,7 +122,7 @@ def _figure(said: Lockdep, report: Report | None, arrows: tuple[Arrow, ...]) -> 
     title = f"Lock classes of {said.scenario}: {said.verdict}"
     title = shortened(title, style.WIDTH - 0.3, style.TITLE, "bold")
     write(axes, 0.13, top, title, fontsize=style.TITLE, weight="bold", va="center")
-    told = f"Marked is: {report.kind}. {report.message}." if report else "Down is the order in which locks are taken."
+    told = f"Marked: {report.kind}: {report.message}." if report else "Down is the order in which locks are taken."
     for number, line in enumerate(wrapped(told, style.WIDTH - 0.3, style.TEXT, 2)):
         write(axes, 0.13, top - 0.25 - 0.18 * number, line, color=style.GREY, va="center")
     _legend(figure, arrows)
