@@ -107,9 +107,23 @@ _PLAIN = (int, float, str, bytes, tuple, frozenset)
 
 
 def _shape_of(code: CodeType) -> str:
-    """A function's code without comments, layout and doc strings; its instructions if there is no source."""
-    tree = syntax_tree(code)
-    return _shape(tree) if tree else _instructions(code)
+    """A function's code without comments, layout and doc strings; its instructions if there is no source.
+
+    Kept for the next scenario that has the same function. By identity: two functions that differ in nothing but a
+    default have equal code.
+    """
+    known = _shapes.get(id(code))
+    if known is None:
+        if len(_shapes) >= _MOST_SHAPES:
+            _shapes.clear()
+        tree = syntax_tree(code)
+        known = _shapes[id(code)] = (code, _shape(tree) if tree else _instructions(code))
+    return known[1]
+
+
+#: By the id of the code, which the entry keeps alive.
+_shapes: dict[int, tuple[CodeType, str]] = {}
+_MOST_SHAPES = 5_000
 
 
 def _shape(node: Any) -> str:
