@@ -1,4 +1,4 @@
-"""Every notebook of the course in a real JupyterLab: as it is stored, then run; two also trusted, one also in Notebook 7."""
+"""Every notebook of the course in a real JupyterLab, as it is stored, then run; some also trusted, or in Notebook 7."""
 
 import re
 
