@@ -22,7 +22,6 @@ from browser import (
 
 pytestmark = pytest.mark.needs("chromium")
 
-both_applications = pytest.mark.parametrize("app", ["lab", "notebook"])
 
 COUNTER = """
 import anywidget, traitlets
@@ -52,7 +51,6 @@ def stored(html, plain="no picture", **data):
     return nbformat.v4.new_code_cell("pass", outputs=[output], execution_count=1)
 
 
-@both_applications
 def test_a_widget_of_our_own(page, lab):
     """An anywidget is drawn, and what is clicked in the page is known in the kernel."""
     write_notebook(lab, "counter.ipynb", [COUNTER, "counter.count"])
@@ -135,7 +133,6 @@ def test_changed_cells_are_noticed(page, lab):
     assert cells(page) == before[1:]
 
 
-@both_applications
 def test_restart(page, lab):
     """After a restart the kernel knows nothing of what was run before."""
     write_notebook(lab, "restart.ipynb", ["'again' if 'seen' in globals() else 'first'", "seen = True"])

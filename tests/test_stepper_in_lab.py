@@ -23,6 +23,7 @@ from vmbus_teach import explore
 from vmbus_teach.scenarios.retarget import HostIsLate
 
 pytestmark = pytest.mark.needs("chromium")
+#: Where the two applications differ for a stepper: in who gets the keys.
 both = pytest.mark.parametrize("app", ["lab", "notebook"])
 
 IMPORTS = """
@@ -86,7 +87,6 @@ def in_sight(line, box):
 # ---- by mouse ----
 
 
-@both
 def test_step_undo_find_and_jump(page, lab):
     """The buttons do what they say, and Python is at the same place."""
     stepper = show(page, lab, "shown = Stepper(Increments)\nshown", "print(shown.session.schedule.steps)").first
@@ -260,7 +260,6 @@ def test_every_step_has_its_sentence(page, lab):
 # ---- when things go wrong ----
 
 
-@both
 def test_kernel_restart_is_told_and_the_page_goes_on(page, lab, watch):
     """A stepper that is in the page as a whole says that its kernel is gone, and still steps; run again, it is new."""
     watch.allow("comm|kernel|Kernel")
