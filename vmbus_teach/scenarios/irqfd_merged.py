@@ -1,9 +1,11 @@
-"""Chapter 06: the irqfd that was merged in 2009, and that the kernel still has.
+"""Chapter 06: the irqfd that the kernel has, merged in 2009 and read here in v6.1.
 
 It needs no SRCU. An irqfd has no reference to the machine; instead the machine's close waits for all irqfds to go.
 Under one lock, ``irqfds.lock``, the irqfd is taken off the machine's list, and whoever does that (and nobody else)
-queues the work that frees it. (Source: virt/kvm/eventfd.c, v6.1; what is left out here is in irqfd_today.py. A DEASSIGN
-ioctl does what the machine's close does, and is not modelled by itself.)
+queues the work that frees it. ``Merged`` frees one irqfd after the other, on an ordered queue, as KVM did at first; in
+v6.1 the queue is an ordinary one, on which several may be freed at once: ``UnorderedQueue``. (Source:
+virt/kvm/eventfd.c, v6.1; what is left out here is in irqfd_today.py. A DEASSIGN ioctl does what the machine's close
+does, and is not modelled by itself.)
 """
 
 from __future__ import annotations
@@ -197,7 +199,7 @@ class ReleaseDoesNotWait(Merged):
 
 
 class UnorderedQueue(Merged):
-    """Several irqfds may be freed at once."""
+    """Several irqfds may be freed at once, as in v6.1."""
 
     def setup(self, **parameters):
         super().setup(**parameters)

@@ -1,10 +1,11 @@
-"""Chapter 06: today's irqfd, where it differs from the one of 2009: it is made while another call removes it.
+"""Chapter 06: the irqfd of v6.1, where it differs from the one of 2009: it is made while another call removes it.
 
 An irqfd is on the machine's list, where a DEASSIGN finds it, before it is hooked and complete. So the ASSIGN is one
 section of an SRCU domain that belongs to the machine (``kvm->irq_srcu``), and whoever frees an irqfd waits for the
 domain's readers first. SRCU is back, and protects something else than in June 2009: not the pointer to the machine, but
-what is half built. (Source: virt/kvm/eventfd.c, v6.1. Left out: resampling, routing, priorities of wait entries. What
-the callback injects by itself is whatever the architecture can; here either may come.)
+what is half built. (Source: virt/kvm/eventfd.c, v6.1. Since 2025, 86e00cd162a7, it goes on the list and on the wait
+queue under one hold of ``irqfds.lock``. Left out: resampling, routing, priorities of wait entries. What the callback
+injects by itself is whatever the architecture can; here either may come.)
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 From a list under ``lpi_list_lock`` over an xarray under the same lock to a look-up without any lock: a reader of RCU
 gets a reference, unless the count has come to zero. Who puts the last one takes the entry out and has the LPI freed by
 RCU.
-(Source: arch/arm64/kvm/vgic/vgic.c, Linux 6.1 and 6.9; the series "KVM: arm64: Avoid serializing LPI get() / put()",
+(Source: arch/arm64/kvm/vgic/vgic.c, Linux 6.1; the series "KVM: arm64: Avoid serializing LPI get() / put()",
 1d6f83f60f79 to e27f2d561fee.)
 """
 

@@ -2,7 +2,7 @@
 
 ``vgic_add_lpi`` stores a new LPI under a spin lock, where no allocation may sleep. So it reserves the entry before.
 (Source: "KVM: arm64: vgic: Store LPIs in an xarray", v1 to v3, January and February 2024, merged as 1d6f83f60f79;
-arch/arm64/kvm/vgic/vgic-its.c, Linux 6.9 and 6.10.)
+481c9ee846d2, in Linux 6.10; arch/arm64/kvm/vgic/vgic-its.c, Linux 7.2.)
 
 Two tasks map the same LPI; one of them discards it again.
 """
