@@ -28,6 +28,8 @@ from PIL import Image
 
 from . import style
 
+DOTS_PER_INCH = 144
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -39,19 +41,21 @@ class Picture:
 
     def png(self) -> bytes:
         """The picture as PNG, with 1.5 dots for each pixel of the page, and 256 colours to keep notebooks small."""
+        dots = self._stored("rgba")
+        width, height = (int(inches * DOTS_PER_INCH) for inches in self.figure.get_size_inches())
+        full = Image.frombytes("RGBA", (width, height), dots).convert("RGB")
         stream = io.BytesIO()
-        with Image.open(io.BytesIO(self._stored("png", {"Software": None}))) as full:
-            full.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(stream, "png", optimize=True)
+        full.quantize(256, dither=Image.Dither.NONE).save(stream, "png")
         return stream.getvalue()
 
     def svg(self) -> str:
         """The picture as SVG, which names neither the day nor the version of matplotlib."""
         return self._stored("svg", {"Date": None, "Creator": None, "Title": self.alt}).decode()
 
-    def _stored(self, kind: str, metadata: dict[str, str | None]) -> bytes:
+    def _stored(self, kind: str, metadata: dict[str, str | None] | None = None) -> bytes:
         stream = io.BytesIO()
         with house_style():
-            self.figure.savefig(stream, format=kind, dpi=144, metadata=metadata)
+            self.figure.savefig(stream, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
         return stream.getvalue()
 
     def __repr__(self) -> str:
