@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
 from .checkers.properties import View
-from .failure import Failure
+from .failure import Failure, Shown
 from .graph import CERTAIN, IMPOSSIBLE, POSSIBLE, UNKNOWN, FaultKey, Graph
 from .lockdep import Lockdep, lockdep
 from .machine import Machine, SlotOverflow
@@ -212,12 +212,24 @@ def _failures(
 ) -> tuple[Failure, ...]:
     if not faults:
         return ()
-    words = shortest(machine, graph, set(faults))
-    failures = []
-    for at, fault in faults.items():
-        session = Session(scenario, machine)
-        session.replay(Schedule(words[at]))
-        said = next((f.message for f in session.sightings() if (f.kind, f.where) == at), fault.message)
-        counted = graph if complete else None
-        failures.append(Failure(fault.kind, said, session.schedule, session.trace, scenario, at, counted))
+    teller = _Teller(scenario, machine, graph, faults)
+    counted = graph if complete else None
+    failures = [Failure(fault.kind, scenario, at, counted, partial(teller.show, at)) for at, fault in faults.items()]
     return tuple(sorted(failures, key=lambda failure: failure.kind == "data-race"))
+
+
+class _Teller:
+    """Finds the schedules of failures, all of them when the first is asked for: that takes longer than a verdict."""
+
+    def __init__(self, scenario: Scenario, machine: Machine, graph: Graph, faults: dict[FaultKey, Fault]) -> None:
+        self.scenario, self.machine, self.graph, self.faults = scenario, machine, graph, faults
+
+    @cached_property
+    def words(self) -> dict[FaultKey, tuple[str, ...]]:
+        return shortest(self.machine, self.graph, set(self.faults))
+
+    def show(self, at: FaultKey) -> Shown:
+        session = Session(self.scenario, self.machine)
+        session.replay(Schedule(self.words[at]))
+        said = next((f.message for f in session.sightings() if (f.kind, f.where) == at), self.faults[at].message)
+        return Shown(said, session.schedule, session.trace)

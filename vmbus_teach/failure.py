@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from .graph import FaultKey, Graph
 from .kernel.base import Context
@@ -15,6 +18,14 @@ from .schedule import Schedule
 from .session import Session, TraceStep
 
 
+class Shown(NamedTuple):
+    """What a failure is shown by: its message, the schedule, the steps taken."""
+
+    message: str
+    schedule: Schedule
+    trace: tuple[TraceStep, ...]
+
+
 @dataclass(frozen=True)
 class Failure:
     """A failure, with the schedule that shows it best: fewest switches between contexts, then fewest steps.
@@ -24,12 +35,32 @@ class Failure:
     """
 
     kind: str
-    message: str
-    schedule: Schedule
-    trace: tuple[TraceStep, ...] = field(repr=False)
-    scenario: Scenario = field(repr=False)
-    at: FaultKey = field(repr=False)
-    graph: Graph | None = field(repr=False)  # None: it is not complete
+    scenario: Scenario
+    at: FaultKey
+    graph: Graph | None  # None: it is not complete
+    show: Callable[[], Shown]  # called when the schedule, or what depends on it, is first asked for
+
+    @cached_property
+    def _shown(self) -> Shown:
+        return self.show()
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in one sentence."""
+        return self._shown.message
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule that shows it."""
+        return self._shown.schedule
+
+    @property
+    def trace(self) -> tuple[TraceStep, ...]:
+        """The steps of that schedule."""
+        return self._shown.trace
+
+    def __repr__(self) -> str:
+        return f"Failure({self.kind!r}, {self.message!r}, {self.schedule!r})"
 
     @property
     def share(self) -> int | None:

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ..explore import Exploration, explore
-from ..failure import Failure
+from ..failure import Failure, Shown
 from ..graph import Graph
 from ..narrate import count
 from ..program import ProgramError
@@ -154,4 +154,5 @@ def _differs(found: Exploration) -> ProgramError:
 
 
 def _told(session: Session, kind: str, message: str) -> Failure:
-    return Failure(kind, message, session.schedule, session.trace, session.scenario, (kind, ""), None)
+    shown = Shown(message, session.schedule, session.trace)
+    return Failure(kind, session.scenario, (kind, ""), None, lambda: shown)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ..failure import Failure
+from ..failure import Failure, Shown
 from ..graph import fault_key
 from ..kernel.interrupts import Interrupt
 from ..narrate import count
@@ -217,7 +217,8 @@ class Run:
         session = Session(self.scenario)
         session.replay(Schedule(self.schedule.steps))
         at = fault_key(self.fault)
-        return Failure(self.fault.kind, self.fault.message, session.schedule, session.trace, self.scenario, at, None)
+        shown = Shown(self.fault.message, session.schedule, session.trace)
+        return Failure(self.fault.kind, self.scenario, at, None, lambda: shown)
 
     def rate(self, number: float) -> float:
         """``number`` of something in this run, per simulated second."""
