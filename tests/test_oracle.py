@@ -560,7 +560,7 @@ TOPICS = {
 # --- the tests ---------------------------------------------------------------------------------------------
 
 ENOUGH = settings(
-    max_examples=40,
+    max_examples=30,
     derandomize=True,
     database=None,
     deadline=None,
