@@ -1,4 +1,4 @@
-"""Every notebook of the course in a real JupyterLab, as it is stored, then run; some also trusted, or in Notebook 7."""
+"""Every notebook of the course in a real JupyterLab, as it is stored, then run; two also trusted."""
 
 import re
 
@@ -55,10 +55,7 @@ def missing_on_the_page(page, lab, name):
             yield f"cell '{cell}' does not show the text that is stored in it"
 
 
-@pytest.mark.parametrize(
-    "app, name",
-    [*(("lab", name) for name in NOTEBOOKS + EXERCISES), ("notebook", SOME[-1])],
-)
+@pytest.mark.parametrize("name", NOTEBOOKS + EXERCISES)
 def test_is_shown_and_runs(page, lab, name):
     """Who opens it sees every stored output as text or table; then all cells run without an error, with their widgets.
 

@@ -23,8 +23,6 @@ from vmbus_teach import explore
 from vmbus_teach.scenarios.retarget import HostIsLate
 
 pytestmark = pytest.mark.needs("chromium")
-#: Where the two applications differ for a stepper: in who gets the keys.
-both = pytest.mark.parametrize("app", ["lab", "notebook"])
 
 IMPORTS = """
 from vmbus_teach import *
@@ -165,7 +163,6 @@ def test_before_and_after(page, lab):
 # ---- by keyboard ----
 
 
-@both
 def test_by_keyboard_alone(page, lab):
     """Lose an interrupt, undo it, find the failure, read the verdict: without a mouse."""
     stepper = show(page, lab, "Stepper(HostIsLate)").first
@@ -195,7 +192,7 @@ def test_by_keyboard_alone(page, lab):
     expect(stepper.locator(".vt-help")).to_be_visible()
 
 
-@both
+@pytest.mark.parametrize("app", ["lab", "notebook"])  # they differ in who gets a key first
 def test_keys_leave_the_notebook_as_it_was(page, lab):
     """d d, x, m, a, b, y, z typed in the stepper cut, insert and change no cell; Escape gives the keys back."""
     stepper = show(page, lab, "Stepper(Increments)", "1 + 1").first
