@@ -17,7 +17,7 @@ class LeftBehind(StepCheck):
         for shared in now.shared:
             if isinstance(shared, Lock) and shared.is_held_by(now.context, now[shared]):
                 now.fail("error", f"{now.context} returns and still holds {shared!r}")
-            if isinstance(shared, Srcu) and shared.is_inside(now.context, now[shared]):
+            if isinstance(shared, Srcu) and shared.is_held_by(now.context, now[shared]):
                 now.fail("error", f"{now.context} returns without srcu_read_unlock of {shared!r}")
         if nesting(now):
             now.fail("error", f"{now.context} returns without rcu_read_unlock")

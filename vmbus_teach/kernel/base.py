@@ -111,6 +111,10 @@ class Shared(Fixed):
         """Of a lock, and of what lockdep treats as one: who holds what, given its value."""
         return iter(())
 
+    def is_held_by(self, context: Context, value: Any) -> bool:
+        """Whether ``context`` is one of those holders."""
+        return any(holder is context for holder, _ in self.holders(value))
+
     def lock_class(self) -> str:
         """The name that lockdep has for it and for all others of its kind."""
         if self.owner is not None:

@@ -40,10 +40,6 @@ class Lock(Shared):
         elif value is not None:
             yield value, Acquisition(self)
 
-    def is_held_by(self, context: Context, value: Any) -> bool:
-        """Whether ``context`` holds the lock, given the lock's value."""
-        return any(holder is context for holder, _ in self.holders(value))
-
 
 class SpinningLock(Lock):
     """A lock that is waited for by spinning."""
@@ -108,12 +104,13 @@ class _Take(Operation):
     before: ClassVar[dict[str, Any]] = {"preempt": 1}
 
     def takes(self, state: Any) -> Iterator[Acquisition]:
-        yield Acquisition(self.lock, irqs_off=self.before.get("irqs_on") is False, bh_off="bh" in self.before)
+        irqs_off, bh_off = self.before.get("irqs_on") is False, "bh" in self.before
+        yield Acquisition(self.lock, subclass=_subclass(self), irqs_off=irqs_off, bh_off=bh_off)
 
     def step(self, now: Now) -> Any:
         if now.phase == 0 and _starts_to_spin(now, self.lock):
             change(now, **self.before)
-        _acquire(now, self.lock, "spins for")
+        _acquire(now, self.lock, "spins for", subclass=_subclass(self))
 
 
 class _TakeNested(_Take):
@@ -123,19 +120,16 @@ class _TakeNested(_Take):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_subclass(self)
-
-    def takes(self, state: Any) -> Iterator[Acquisition]:
-        yield Acquisition(self.lock, subclass=self.subclass)
-
-    def step(self, now: Now) -> Any:
-        if now.phase == 0 and _starts_to_spin(now, self.lock):
-            change(now, **self.before)
-        _acquire(now, self.lock, "spins for", subclass=self.subclass)
+        _check_subclass(self)
 
 
-def check_subclass(operation: Any) -> None:
-    """Checks the annotation of a ``_nested`` operation: the kernel has room for subclasses 0 to 7."""
+def _subclass(operation: Operation) -> int:
+    """The annotation of a ``_nested`` operation; 0, a class's own, of every other."""
+    return getattr(operation, "subclass", 0)
+
+
+def _check_subclass(operation: Any) -> None:
+    """The kernel has room for subclasses 0 to 7."""
     if type(operation.subclass) is not int or operation.subclass not in range(8):
         raise ModelError(
             f"{type(operation).__name__}: subclass = {show(operation.subclass)}; it is a number from 0 (the lock's own "
@@ -311,28 +305,21 @@ class mutex_lock(Operation):
     sleeps: ClassVar[bool] = True
 
     def takes(self, state: Any) -> Iterator[Acquisition]:
-        yield Acquisition(self.lock)
+        yield Acquisition(self.lock, subclass=_subclass(self))
 
     def step(self, now: Now) -> None:
-        _acquire(now, self.lock, "waits for")
+        _acquire(now, self.lock, "waits for", subclass=_subclass(self))
 
 
-class mutex_lock_nested(Operation):
+class mutex_lock_nested(mutex_lock):
     """As ``mutex_lock``, for a mutex whose class is held already; see ``spin_lock_nested``."""
 
     lock: Mutex
     subclass: int = 1
-    sleeps: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_subclass(self)
-
-    def takes(self, state: Any) -> Iterator[Acquisition]:
-        yield Acquisition(self.lock, subclass=self.subclass)
-
-    def step(self, now: Now) -> None:
-        _acquire(now, self.lock, "waits for", subclass=self.subclass)
+        _check_subclass(self)
 
 
 class mutex_trylock(Operation):
@@ -359,4 +346,4 @@ class mutex_unlock(Operation):
 
 
 #: The operations that take a lock, or try to.
-TAKES = (_Take, _TakeSavingFlags, spin_trylock, mutex_lock, mutex_lock_nested, mutex_trylock)
+TAKES = (_Take, _TakeSavingFlags, spin_trylock, mutex_lock, mutex_trylock)

@@ -56,10 +56,6 @@ class Srcu(Shared):
         for section in () if isinstance(value, CleanedUp) else value:
             yield section.reader, Acquisition(self, How.RECURSIVE_READ)
 
-    def is_inside(self, context: Context, value: tuple[Section, ...] | CleanedUp) -> bool:
-        """Whether ``context`` is in a section, given the domain's value."""
-        return not isinstance(value, CleanedUp) and any(section.reader is context for section in value)
-
 
 def _show_grace(waiting: tuple[tuple[Context, frozenset[Section]], ...]) -> str:
     return listed(f"{who} waits for {listed(map(str, _in_order(sections)), 'nobody')}" for who, sections in waiting)

@@ -21,7 +21,7 @@ from ..scenarios import Entry, catalogue
 from ..scenarios.claims import SOURCES, Claim, Source
 
 
-class Shown(NamedTuple):
+class Found(NamedTuple):
     """A scenario of the catalogue, searched. ``milliseconds`` is the time of this search, on this machine."""
 
     name: str
@@ -43,7 +43,7 @@ class Row(NamedTuple):
     """A claim with what shows it; without that, the reason why the course does not model it."""
 
     claim: str
-    shown: tuple[Shown, ...]
+    shown: tuple[Found, ...]
     reason: str
 
 
@@ -101,9 +101,9 @@ def course_map() -> CourseMap:
     entries: dict[type[Scenario], list[Entry]] = {}
     for entry in catalogue():
         entries.setdefault(entry.scenario, []).append(entry)
-    searched: dict[type[Scenario], tuple[Shown, ...]] = {}
+    searched: dict[type[Scenario], tuple[Found, ...]] = {}
 
-    def show(scenario: type[Scenario]) -> tuple[Shown, ...]:
+    def show(scenario: type[Scenario]) -> tuple[Found, ...]:
         if scenario not in entries:
             raise ScenarioError(
                 f"{scenario.__name__} is to show a claim, but catalogue() has no such scenario. "
@@ -119,20 +119,20 @@ def course_map() -> CourseMap:
     return CourseMap(tuple((source, tuple(map(row, source.claims))) for source in SOURCES))
 
 
-def _search(entry: Entry) -> Shown:
+def _search(entry: Entry) -> Found:
     begun = perf_counter()
     result = explore(entry.make())
     took = 1_000 * (perf_counter() - begun)
     kinds = ", ".join(sorted({failure.kind for failure in result.failures}))
     verdict = f"fails: {kinds}" if kinds else result.verdict.removesuffix(" under every interleaving")
-    return Shown(str(result.scenario), verdict, result.states, result.schedules, took)
+    return Found(str(result.scenario), verdict, result.states, result.schedules, took)
 
 
 def _chapters(source: Source) -> str:
     return f"chapter{'s' * (' ' in source.chapters)} {source.chapters}"
 
 
-def _sentence(shown: Shown) -> str:
+def _sentence(shown: Found) -> str:
     many = "schedules without end" if shown.schedules is None else f"{shortly(shown.schedules)} schedules"
     many = "1 schedule" if shown.schedules == 1 else many
     return f"{shown.name}: {shown.verdict} ({count(shown.states, 'state')}, {many})"
@@ -161,7 +161,7 @@ def _table(source: Source, rows: tuple[Row, ...]) -> str:
             rest = "".join(cell(i, text) for i, text in enumerate(cells, 1)) + cell(5, took, ' class="ms"')
             body.append(f"<tr>{claim}{rest}</tr>")
     head = "".join(
-        f'<th scope="col" style="text-align:{"left" if i < 3 else "right"}">{c}</th>' for i, c in enumerate(COLUMNS)
+        f'<th scope="col" style="text-align:{_align(i)}">{c}</th>' for i, c in enumerate(COLUMNS)
     )
     caption = f'<caption style="text-align:left">{escape(source.title)} ({_chapters(source)})</caption>'
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
