@@ -17,7 +17,7 @@ from typing import Any
 
 from . import kernel
 from .kernel.base import Fixed, Operation, Program, Shared
-from .source import functions_reached, shown_file, syntax_tree
+from .source import functions_reached, in_class, shown_file, syntax_tree
 
 
 def forgotten_yields(program: Program, owner: Any = None) -> Iterator[str]:
@@ -26,7 +26,7 @@ def forgotten_yields(program: Program, owner: Any = None) -> Iterator[str]:
     for function in functions_reached(program, owner):
         for called, said, line in _dropped_calls(function.__code__):
             if called.startswith("."):
-                what = inspect.getattr_static(type(owner), called[1:], None)
+                what = in_class(type(owner), called[1:])
             else:
                 what = function.__globals__.get(called)
             if isinstance(what, type) and issubclass(what, Operation):
@@ -39,7 +39,7 @@ def forgotten_yields(program: Program, owner: Any = None) -> Iterator[str]:
             yield f"{function.__name__}, {where}, {slip}."
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def _dropped_calls(code: CodeType) -> tuple[tuple[str, str, int], ...]:
     """Calls in a program whose result nobody uses: what is called (".name" for self.name), its text, its line."""
     if not code.co_flags & inspect.CO_GENERATOR:

@@ -201,7 +201,7 @@ class Machine:
         It need not be the only one: two tasks at the same position keep their order, though one of
         them may hold a lock. That costs states, and is never wrong.
         """
-        return self.in_order(state)[0]
+        return self.in_order(state)[0] if self.classes else state
 
     def in_order(self, state: int) -> tuple[int, dict[Context, Context]]:
         """The canonical state, and for each task that has moved: which takes its part there."""

@@ -24,7 +24,6 @@ from .outcome import Blocked, Fault, Move
 from .scenario import Scenario, ScenarioError
 from .schedule import Schedule, ScheduleError, digest
 from .source import Place
-from .values import key
 
 
 @dataclass(frozen=True)
@@ -249,8 +248,9 @@ class Session:
         machine = self.machine
         told = {shared for shared in self.scenario.cast.named if not isinstance(shared, Struct)}  # a mere count
         shown = [shared for shared in machine.shared if shared in told or isinstance(shared, Interrupt)]
+        # A value has its place in a table once, so that who looks different is another.
         both = ((shared, machine.value(before, shared), machine.value(after, shared)) for shared in shown)
-        return tuple((s.name, s.show(old), s.show(new)) for s, old, new in both if key(old) != key(new))
+        return tuple((s.name, s.show(old), s.show(new)) for s, old, new in both if old is not new)
 
 
 def _possible(open_now: list[tuple[Choice, Move | None]]) -> str:

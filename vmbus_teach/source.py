@@ -142,7 +142,7 @@ def _is_generated(frame: FrameType) -> bool:
     return frame.f_code.co_filename == "<string>" and str(frame.f_globals.get("__name__")).startswith(__package__)
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def is_engine(filename: str) -> bool:
     """Whether a file is the engine's own."""
     return filename.startswith(str(_PACKAGE)) and not filename.startswith(_SCENARIOS)
@@ -178,7 +178,12 @@ def functions_reached(start: Any, owner: Any = None) -> Iterator[FunctionType]:
         yield function
         names = names_in(function.__code__)
         todo += [function.__globals__.get(name) for name in sorted(names.read)]
-        todo += [inspect.getattr_static(type(owner), name, None) for name in sorted(names.attributes)]
+        todo += [in_class(type(owner), name) for name in sorted(names.attributes)]
+
+
+def in_class(kind: type, name: str) -> Any:
+    """What a class has under this name, as it stands there; None if there is nothing."""
+    return next((vars(cls)[name] for cls in kind.__mro__ if name in vars(cls)), None)
 
 
 class Names(NamedTuple):
@@ -189,7 +194,7 @@ class Names(NamedTuple):
     attributes: frozenset[str]
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def names_in(code: CodeType) -> Names:
     """The names that a function's code uses."""
     read, written, attributes = set(), set(), set()
@@ -205,7 +210,7 @@ def names_in(code: CodeType) -> Names:
     return Names(*(frozenset().union(*each) for each in zip(found, *inside, strict=True)))
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def _foreign(filename: str) -> bool:
     return is_engine(filename) or "site-packages" in filename or filename.startswith((_STANDARD_LIBRARY, "<frozen"))
 

@@ -114,13 +114,13 @@ def _would_be_caught(frame: types.FrameType | None) -> bool:
     return False
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def jumps_to_itself(code: types.CodeType) -> bool:
     """Whether a function has a loop of one instruction, as ``while True: pass`` in one line is."""
     return any(i.opname.startswith("JUMP") and i.argval == i.offset for i in dis.get_instructions(code))
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def handled(code: types.CodeType) -> tuple[tuple[int, int], ...]:
     """The stretches of a function's instructions from which an exception comes to a handler of its own."""
     instructions = list(dis.get_instructions(code))

@@ -34,6 +34,10 @@ def meet(value: Any, met: Met) -> Hashable | None:
     return None
 
 
+#: These are known by their identity. (A tuple: a union of types would be made anew for each question.)
+_ITSELF = (Fixed, type, Enum)
+
+
 class Opaque(Exception):
     """A value with no readable content."""
 
@@ -48,10 +52,10 @@ def _key(value: Any, met: Met) -> Hashable:
     how = _KEYS.get(kind)
     if how is not None:
         return how(value, met)
-    if isinstance(value, Fixed | type | Enum):
+    if isinstance(value, _ITSELF):
         return value  # itself: hashed by identity, and kept alive by the key
     if isinstance(value, tuple):  # a named tuple, or another subclass
-        return (kind, tuple(_key(item, met) for item in value), _key(getattr(value, "__dict__", None), met))
+        return (kind, tuple([_key(item, met) for item in value]), _key(getattr(value, "__dict__", None), met))
     if isinstance(value, BaseException):
         return _exception(value, met)
     return _instance(value, met)
@@ -75,7 +79,7 @@ def _identity(value: Any, met: Met) -> Hashable:
 
 def _items(value: Any, met: Met) -> Hashable:
     # In order of iteration: a program can tell two equal sets apart by their order.
-    return (type(value), tuple(_key(item, met) for item in value))
+    return (type(value), tuple([_key(item, met) for item in value]))
 
 
 def _once(what: Callable[[Any, Met], Hashable]) -> Callable[[Any, Met], Hashable]:
@@ -88,11 +92,11 @@ def _once(what: Callable[[Any, Met], Hashable]) -> Callable[[Any, Met], Hashable
 
 
 def _mapping(value: Any, met: Met) -> Hashable:
-    return tuple((_key(k, met), _key(v, met)) for k, v in value.items())
+    return tuple([(_key(k, met), _key(v, met)) for k, v in value.items()])
 
 
 def _sequence(value: Any, met: Met) -> Hashable:
-    return tuple(_key(item, met) for item in value)
+    return tuple([_key(item, met) for item in value])
 
 
 def _function(value: types.FunctionType, met: Met) -> Hashable:
@@ -250,7 +254,7 @@ def storable(value: Any) -> Any:
     Raises ModelError for a value that could change behind the machine's back.
     """
     kind = type(value)
-    if kind in _IMMUTABLE or isinstance(value, Fixed | type | Enum):
+    if kind in _IMMUTABLE or isinstance(value, _ITSELF):
         return value
     if kind is frozenset:
         return frozenset(sorted(map(storable, value), key=_order))

@@ -45,7 +45,7 @@ class Picture:
         width, height = (int(inches * DOTS_PER_INCH) for inches in self.figure.get_size_inches())
         full = Image.frombytes("RGBA", (width, height), dots).convert("RGB")
         stream = io.BytesIO()
-        full.quantize(256, dither=Image.Dither.NONE).save(stream, "png")
+        full.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(stream, "png")
         return stream.getvalue()
 
     def svg(self) -> str:
