@@ -560,7 +560,7 @@ TOPICS = {
 # --- the tests ---------------------------------------------------------------------------------------------
 
 ENOUGH = settings(
-    max_examples=30,
+    max_examples=100,
     derandomize=True,
     database=None,
     deadline=None,
