@@ -83,7 +83,7 @@ class Verdict(NamedTuple):
 
 
 class TooMany(Exception):
-    """The case has more states than a brute force should look at."""
+    """The case has more states than a brute force should look at, or more objects than there is room for."""
 
 
 class Blocked(Exception):
@@ -367,6 +367,8 @@ class Oracle:
 
     def do_alloc(self, s, who, at):
         number = s["objects"]
+        if number == MAX_OBJECTS:
+            raise TooMany
         s["object", number] = ALLOCATED
         s["objects"] = number + 1
         return ("object", number)

@@ -458,7 +458,7 @@ def test_capacity():
             yield kzalloc(self.small)
             yield kzalloc(self.small)
 
-    with pytest.raises(ModelError, match=r"more than 1 objects small are.*Struct\('small', capacity=5, ...\)"):
+    with pytest.raises(ModelError, match=r"more 'small' objects .* room for \(1\).*Struct\('small', capacity=5, ...\)"):
         explore(Many)
 
 

@@ -157,7 +157,7 @@ _OWN_NAMES = frozenset({*dir(Object), "initial", "words", "struct", "number", "f
 
 def _full(struct: Struct) -> str:
     return (
-        f"more than {len(struct.objects)} objects {struct.title} are allocated in one schedule. If that "
+        f"one schedule allocates more {struct.title!r} objects than there is room for ({len(struct.objects)}). If that "
         f"is meant, raise the bound: Struct({struct.title!r}, capacity={len(struct.objects) + 4}, ...)."
     )
 
