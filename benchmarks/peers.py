@@ -84,7 +84,8 @@ OUR_SEARCH = """
 from time import perf_counter
 from vmbus_teach.graph import Graph
 from vmbus_teach.machine import Machine
-from vmbus_teach.search import StopButton, search
+from vmbus_teach.search import search
+from vmbus_teach.stop import StopButton
 from vmbus_teach.scenarios.classics import {scenario}
 machine = Machine({scenario}({parameters}))
 start = perf_counter()

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from vmbus_teach import Scenario, Session, at_end, explore, interrupt, invariant, thread
+from vmbus_teach import Scenario, ScenarioError, Session, at_end, explore, interrupt, invariant, thread
 from vmbus_teach.kernel import (
     READ_ONCE,
     WRITE_ONCE,
@@ -209,8 +209,29 @@ def test_progress_is_told_and_can_stop_the_search():
     result = explore(Huge, progress=progress)
     assert [r.states for r in reports] == sorted(r.states for r in reports)
     assert "states" in str(reports[0])
-    assert result.reason == "stopped by its progress function"
+    assert result.reason == "stopped by progress"
     assert result.states >= reports[-1].states
+
+
+def test_progress_that_breaks_loses_nothing():
+    """An error in the function ends the search with a sentence that names its line, and what was found is kept."""
+
+    def progress(report):
+        return 1 / 0
+
+    result = explore(Huge, progress=progress)
+    line = progress.__code__.co_firstlineno + 1
+    assert result.reason == (
+        f"stopped by progress, which breaks: ZeroDivisionError: division by zero (in progress, line {line} of "
+        "test_explore.py)"
+    )
+    assert result.states > 10_000
+
+
+def test_progress_is_no_number():
+    """What cannot be called is refused before the search begins."""
+    with pytest.raises(ScenarioError, match=r"^progress = 5; give a function, as in progress=print\.$"):
+        explore(Huge, progress=5)
 
 
 def test_stop_button_keeps_what_was_found():

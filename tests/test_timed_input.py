@@ -432,6 +432,9 @@ def test_progress_is_told_and_can_stop_a_run():
     assert str(told[0]) == "50,000 of 1,000,000,000 ns, 10,000 steps"
     assert (run.steps, run.time, run.reason, run.finished) == (30_000, 150_000, "stopped by progress", False)
     assert run.cpus["toggle_0's CPU"].busy == 1
+    run = simulate(Endless, until=10**9, progress=lambda moment: moment.nothing)
+    assert (run.steps, run.finished) == (10_000, False)
+    assert run.reason.startswith("stopped by progress, which breaks: AttributeError: 'Moment' object has no attribute")
 
 
 def test_the_stop_button_keeps_what_has_happened():

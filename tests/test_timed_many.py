@@ -328,6 +328,13 @@ def test_a_run_that_was_stopped_is_not_kept():
     assert ([run.steps for run in runs], runs.complete, runs.reason) == ([15_000] * 2, False, "stopped by hand")
 
 
+def test_progress_that_breaks_loses_no_run():
+    """An error in the function ends the runs with a sentence, and those that are over are kept."""
+    runs = simulate_many(Race, seeds=100, executor=False, progress=lambda done: 1 / (3 - done.runs), **RACE)
+    assert (len(runs), runs.complete) == (3, False)
+    assert runs.reason.startswith("stopped by progress, which breaks: ZeroDivisionError: division by zero (in <lambda>")
+
+
 def test_progress_may_simulate():
     """Within progress, another simulation may be made, also of many runs."""
     def progress(done):

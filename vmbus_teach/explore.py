@@ -22,9 +22,10 @@ from .narrate import count
 from .outcome import Fault
 from .scenario import Scenario, ScenarioError
 from .schedule import Schedule
-from .search import Progress, StopButton, search
+from .search import Progress, search
 from .session import Session, as_scenario
 from .shortest import shortest
+from .stop import StopButton, check_progress
 
 #: How many arrangements of identical tasks are looked up after a search that was cut short.
 TRIED = 100
@@ -161,13 +162,14 @@ def explore(
 
     ``max_states`` bounds the search; a search that was cut short says so (``complete`` is False)
     and keeps what it has found, also when it is interrupted (in Jupyter: the stop button).
-    ``progress`` is called now and then with a ``Progress``; returning False stops the search.
+    ``progress`` is called now and then with a ``Progress``; returning False stops the search, and so does an error.
     ``symmetry=False`` tells identical tasks apart: more states, the same verdict and schedules.
 
     Raises ScenarioError or ProgramError where the model itself is wrong.
     """
     if not isinstance(max_states, int) or max_states < 1:
         raise ScenarioError(f"max_states = {max_states!r}; it is the number of states after which to stop, at least 1.")
+    check_progress(progress, ScenarioError)
     instance = as_scenario(scenario)
     width = None
     while True:

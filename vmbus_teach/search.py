@@ -5,7 +5,6 @@ The inner loop knows nothing of what steps mean: it adds ``simple[state & mask]`
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from .checkers.states import end_faults, state_faults
 from .graph import FaultKey, Graph, fault_key
 from .machine import Machine
 from .outcome import Blocked, Fault
+from .stop import BY_HAND, StopButton, why_stopped
 
 
 class Progress(NamedTuple):
@@ -29,33 +29,6 @@ class Progress(NamedTuple):
 
 
 REPORT_EVERY = 10_000
-
-
-class StopButton:
-    """Notes an interrupt by hand (Ctrl+C, or the notebook's stop button) instead of breaking off anywhere.
-
-    A second one breaks off, in case a program never comes back. Where signals cannot be had (outside
-    the main thread, in a browser), nothing is changed.
-    """
-
-    def __init__(self) -> None:
-        self.pressed = False
-
-    def __enter__(self) -> StopButton:
-        try:
-            self.before = signal.signal(signal.SIGINT, self._press)
-        except (ValueError, AttributeError, OSError):
-            self.before = None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
-
-    def _press(self, *_: object) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
-        self.pressed = True
 
 
 def search(
@@ -94,13 +67,13 @@ def search(
     number, count = 0, 1
     while number < count:
         if stop.pressed:
-            return "stopped by hand"
+            return BY_HAND
         if stop_at_first and faults:
             return "stopped at the first failure"
         if number % REPORT_EVERY == 0 and number and progress is not None:
             report = Progress(count, count - number, len(edges), len(faults))
-            if progress(report) is False:
-                return "stopped by its progress function"
+            if reason := why_stopped(progress, report):
+                return reason
         state = states[number]
         if invariants and (wrong := state_faults(machine, state)):
             fail(wrong)

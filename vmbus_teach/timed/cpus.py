@@ -20,7 +20,7 @@ from typing import Any
 import simpy
 
 from ..outcome import Blocked
-from ..search import StopButton
+from ..stop import BY_HAND, StopButton
 from .costs import FIFO, TimeError, checked_time, drawn
 from .plan import Plan, Turn
 from .tally import Tally
@@ -29,7 +29,6 @@ from .traffic import times_of
 #: How many stretches are kept.
 STRETCHES = 100_000
 
-BY_HAND = "stopped by hand"
 
 
 class Over(Exception):

@@ -17,9 +17,9 @@ import simpy
 from ..choices import failures_of
 from ..kernel.time import next_arrival
 from ..outcome import Blocked, Fault
-from ..search import StopButton
+from ..stop import BY_HAND, StopButton, why_stopped
 from .costs import FIFO, drawn
-from .cpus import BY_HAND, Cpus, Due, Over
+from .cpus import Cpus, Due, Over
 from .plan import Effect, Plan, Turn
 
 REPORT_EVERY = 10_000
@@ -260,8 +260,8 @@ class Drive(Cpus):
             raise Over(f"stopped after {steps:,} steps, as max_steps says")
         if self.stop.pressed:
             raise Over(BY_HAND)
-        if self.progress and self.progress(Moment(now, steps, self.until)) is False:
-            raise Over("stopped by progress")
+        if reason := why_stopped(self.progress, Moment(now, steps, self.until)):
+            raise Over(reason)
         if self.until is not None and now == self._last_report:
             raise Over(f"time stands still: {REPORT_EVERY:,} steps took none; give some operation in the loop a cost")
         self._last_report = now

@@ -17,13 +17,12 @@ from ..kernel.base import show
 from ..narrate import count
 from ..outcome import KINDS
 from ..scenario import Scenario
-from ..search import StopButton
 from ..session import as_scenario
+from ..stop import BY_HAND, StopButton, check_progress, why_stopped
 from .costs import Costs, TimeError
-from .cpus import BY_HAND
 from .estimate import Estimate, mean, share
 from .run import Run, Times
-from .simulate import MAX_STEPS, Plans, check_progress, check_seed, check_times, run_once
+from .simulate import MAX_STEPS, Plans, check_seed, check_times, run_once
 from .traffic import Pattern
 
 #: With fewer steps than this still to be made, it is not worth while to start processes; a run costs some, too.
@@ -167,8 +166,8 @@ def simulate_many(
 
     ``executor`` may be anything that has the interface of ``concurrent.futures.Executor`` (Dask's
     ``client.get_executor()``); False makes all runs here, one after the other; None takes a pool of processes for what
-    would take longer than starting them. The result is the same. Stopped by hand, or by ``progress`` returning False,
-    it keeps the runs that are over. ``progress`` is called with a ``Done``.
+    would take longer than starting them. The result is the same. ``progress`` is called with a ``Done``. Stopped by
+    hand or by ``progress``, which returns False or breaks, it keeps the runs that are over.
 
     Raises TimeError where ``simulate`` does, and where the executor cannot take the scenario or breaks down.
     """
@@ -194,7 +193,7 @@ def simulate_each(
     numbers, call = _seeds(seeds), next(_calls)
     if executor and not hasattr(executor, "submit"):
         raise TimeError(f"executor = {show(executor)}; {_WHICH_EXECUTOR}")
-    check_progress(progress)
+    check_progress(progress, TimeError)
     whole = [_case(n, call, {**common, **case}, numbers) for n, case in enumerate(cases.values())]
     plans = [job.plans() for job in whole]  # what is wrong with them is said here, before anything runs elsewhere
     found: list[list[Run]] = [[] for _ in whole]
@@ -206,11 +205,11 @@ def simulate_each(
             found[job.case] += runs
             done += len(runs)
             with _running:
-                if progress and progress(Done(done, total)) is False:
-                    reason = "stopped by progress"
-                    break
+                reason = why_stopped(progress, Done(done, total))
+            if reason:
+                break
     if stop.pressed:
-        reason = "stopped by hand"
+        reason = BY_HAND
     order = {seed: at for at, seed in enumerate(numbers)}
     return {
         name: Runs(job.scenario, sorted(runs, key=lambda run: order[run.seed]), len(runs) == len(numbers), reason)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from ..kernel.base import show
 from ..machine import SlotOverflow
 from ..scenario import Scenario
-from ..search import StopButton
 from ..session import as_scenario
+from ..stop import StopButton, check_progress
 from .costs import LATEST, Costs, TimeError
 from .drive import Drive, Moment
 from .plan import Plan
@@ -33,8 +33,8 @@ def simulate(
     It ends at the time ``until``, or when nothing is left to do, at a failure, or after ``max_steps`` steps. ``costs``
     says how long things take, ``traffic`` when what the programs wait for arrives:
     ``{"packets": poisson(per_second=1000)}``. The same ``seed`` gives the same run on every machine. ``progress`` is
-    called every 10,000 steps with a ``Moment``; returning False stops the run, as the stop button does: what has
-    happened until then is kept.
+    called every 10,000 steps with a ``Moment``; if it returns False or breaks, the run stops as by the stop button, and
+    what has happened until then is kept.
 
     Data races and anything else that a search alone can see are not looked for.
 
@@ -43,7 +43,7 @@ def simulate(
     """
     check_times(until, max_steps)
     check_seed(seed)
-    check_progress(progress)
+    check_progress(progress, TimeError)
     plans = Plans(as_scenario(scenario), Costs() if costs is None else costs, {} if traffic is None else traffic)
     with StopButton() as stop:
         return run_once(plans, seed, until, max_steps, progress, stop)
@@ -90,12 +90,6 @@ def check_times(until: object, max_steps: object) -> None:
         )
     if type(max_steps) is not int or max_steps < 1:
         raise TimeError(f"max_steps = {show(max_steps)}; it is the number of steps after which to stop, at least 1.")
-
-
-def check_progress(progress: object) -> None:
-    """Raises TimeError unless it is None, or can be called."""
-    if progress is not None and not callable(progress):
-        raise TimeError(f"progress = {show(progress)}; give a function, as in progress=print.")
 
 
 def check_seed(seed: object) -> None:
