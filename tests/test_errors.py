@@ -157,6 +157,38 @@ def catches_everything_once(self):
         yield smp_mb()
 
 
+def loops_inside_of_what_catches_everything(self):
+    """Loops inside of what catches everything."""
+    yield READ_ONCE(self.count)
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+
+
+def catches_everything_around_a_helper(self):
+    """Catches everything around a helper."""
+    yield READ_ONCE(self.count)
+    while True:
+        try:
+            any(item < 0 for item in endless())
+        except:  # noqa: E722
+            continue
+
+
+def finally_goes_on(self):
+    """Finally goes on."""
+    yield READ_ONCE(self.count)
+    while True:
+        try:
+            while True:
+                pass
+        finally:
+            continue  # noqa: B012
+
+
 def loops_in_a_helper(self):
     """Loops in a helper."""
     yield READ_ONCE(self.count)
@@ -172,7 +204,7 @@ def endless():
 @pytest.mark.parametrize(
     "program",
     [loops_later, loops_and_catches_exceptions, loops_and_catches_everything, catches_everything_once,
-     loops_in_a_helper],
+     loops_inside_of_what_catches_everything, catches_everything_around_a_helper, finally_goes_on, loops_in_a_helper],
 )
 def test_loops_without_yielding(program):
     """Never a hang, whatever the program catches; the error names a line of the loop."""

@@ -28,7 +28,18 @@ class ProgramError(ModelError):
 
 
 class _Endless(BaseException):
-    """No Exception: a program that catches all of these must not catch this."""
+    """No Exception: a program that catches all of these must not catch this.
+
+    One that catches everything does. By then nobody counts any more: where a trace function raises, Python stops to
+    trace. But what has been caught and is let go of gets deleted, and then counting goes on. (Beyond reach is who keeps
+    it, or never leaves the ``except``.)
+    """
+
+    def __init__(self, watch: Supervision) -> None:
+        self.watch = watch
+
+    def __del__(self) -> None:
+        self.watch.resume(sys._getframe().f_back)  # None: Python ends
 
 
 class Supervision:
@@ -46,15 +57,27 @@ class Supervision:
 
     def __enter__(self) -> Supervision:
         self._before = sys.gettrace(), sys.stdout, builtins.input
+        self._entered = True
         sys.stdout, builtins.input = io.StringIO(), self._input
         sys.settrace(self._trace)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._entered = False
         sys.settrace(self._before[0])
         if isinstance(sys.stdout, io.StringIO):
             self.printed = sys.stdout.getvalue()
         sys.stdout, builtins.input = self._before[1:]
+
+    def resume(self, frame: types.FrameType | None) -> None:
+        """Goes on counting in ``frame`` and its callers, if the program is still running."""
+        if not self._entered:
+            return
+        while frame is not None and not is_engine(frame.f_code.co_filename):
+            frame.f_trace = self._trace
+            frame.f_trace_opcodes = True  # between the lines is where nothing is caught
+            frame = frame.f_back
+        sys.settrace(self._trace)
 
     def raise_if_broken(self) -> None:
         if self.broken is not None:
@@ -89,9 +112,10 @@ class Supervision:
                 frame.f_trace_opcodes = True  # there Python 3.11 tells of no lines
         if event in ("line", "call", "opcode"):
             self.lines += 1
-            if self.lines > MAX_LINES and (self.lines > 2 * MAX_LINES or not _would_be_caught(frame)):
+            too_many = self.lines > MAX_LINES and event != "call"  # closing a generator is a call, too, and cannot fail
+            if too_many and (self.lines > 2 * MAX_LINES or not _would_be_caught(frame)):
                 self.broken = self.broken or ProgramError(self.endless(frame))
-                raise _Endless
+                raise _Endless(self)
         elif event == "exception" and self.broken is None and isinstance(arg[1], self.kept):
             self.broken = arg[1]
         return self._trace
