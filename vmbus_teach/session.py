@@ -248,7 +248,7 @@ class Session:
         machine = self.machine
         told = {shared for shared in self.scenario.cast.named if not isinstance(shared, Struct)}  # a mere count
         shown = [shared for shared in machine.shared if shared in told or isinstance(shared, Interrupt)]
-        # A value has its place in a table once, so that who looks different is another.
+        # A value stands in its table once: the same object, or one that can be told from it.
         both = ((shared, machine.value(before, shared), machine.value(after, shared)) for shared in shown)
         return tuple((s.name, s.show(old), s.show(new)) for s, old, new in both if old is not new)
 
