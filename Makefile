@@ -1,6 +1,9 @@
 # Every recipe is one short command; what takes more than a line is a script in tools/.
 PYTHON_IN_VENV = .venv/bin/python
 
+# Many images for containers set it. Then each process, of some hundred in the tests, would compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help lab test lint bench notebooks exercises pages map picture clean
 

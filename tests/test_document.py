@@ -148,7 +148,7 @@ def test_random_walks_tell_the_same(name):
             document.expand_around(number, 3)
             reader.take(document.news())
 
-    for _ in range(4):
+    for _ in range(6):
         path = walk(session, reader, random, ask, ignore)
         if not session.trace or not said_otherwise(reader, path[-1][0], session.trace[-1]):
             assert reader.lines(path) == story(session.trace)

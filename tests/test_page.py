@@ -480,10 +480,8 @@ def test_looks(folder, visit, name):
 
 
 @pytest.mark.needs("chromium", "axe")
-@pytest.mark.parametrize(
-    ("theme", "name"),
-    [("light", "index"), ("light", "02-the-per-cpu-list-bug"), ("dark", "PerCpuLists"), ("dark", "made-up")],
-)
+@pytest.mark.parametrize("name", ["index", "PerCpuLists", "02-the-per-cpu-list-bug", "made-up"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe(folder, visit, name, theme):
     """Axe finds nothing serious, neither in the page nor in its steppers."""
     page = visit(folder / f"{name}.html", 700, theme)

@@ -584,7 +584,7 @@ CASES = [
         Case("lpi_reuse", [*macros, f"DIRECT={direct}", f"DEFERRED={deferred}", *["NOBODY_MAPS"] * (not again)],
              c(puts=("direct",) * direct + ("deferred",) * deferred, mapped_again=again))
         for c, macros in REUSE
-        for direct, deferred, again in ((0, 1, True), (1, 1, True), (2, 0, False))
+        for direct, deferred, again in ((1, 0, True), (0, 1, True), (2, 0, True), (1, 1, True), (2, 0, False))
     ),
 ]
 

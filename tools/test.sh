@@ -3,8 +3,6 @@
 cd "$(dirname "$0")/.." || exit
 PATH=$PWD/.venv/bin:$PATH
 export PATH
-# Where this is set, as in many images for containers, each of some hundred processes would compile its modules anew.
-unset PYTHONDONTWRITEBYTECODE
 
 # Beside the tests, since one of two cores often waits while they begin. Its output comes last, if it has complaints.
 mkdir -p build
